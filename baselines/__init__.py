@@ -1,0 +1,1 @@
+"""One baseline a file, behind the same interface as a strategy."""

@@ -1,0 +1,1 @@
+"""Corpora on disk -> prepared corpora -> splits. Imports nothing else of the harness."""

@@ -1,0 +1,199 @@
+"""What a corpus is, before and after preparation. Everything downstream sees only `PreparedCorpus`.
+
+A reader turns a folder on disk into a `CorpusIndex` (tables, no signals) and reads one record at a time;
+`bench.data.prepare` streams those records into a `PreparedCorpus`: a flat int16 microvolt memory-map and tables.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import pandas as pd
+
+ATTRIBUTES: tuple[str, ...] = (
+    "VentricularRate",
+    "AtrialRate",
+    "QRSDuration",
+    "QTInterval",
+    "QTCorrected",
+    "RAxis",
+    "TAxis",
+    "QRSCount",
+    "QOnset",
+    "QOffset",
+    "TOffset",
+)
+"""The eleven machine measurements of Chapman's Diagnostics.xlsx: bpm, ms, degrees, beats, samples at 500 Hz."""
+
+RECORD_COLUMNS = ("record", "patient", "age", "sex", "source", "fold", "part", *ATTRIBUTES)
+"""Columns of every record table. `record`, `patient`, `source` str; `age` years or NaN; `sex` 'male', 'female' or '';
+`fold` int, 0 = none; `part` the corpus's official split: 'train', 'val', 'test' or '' (in none)."""
+
+
+class CorpusError(ValueError):
+    """A corpus cannot be read or prepared; the message is one line that says what to do."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A labelling of records.
+
+    Attributes:
+        kind: 'single' (exactly one class a record) or 'multi' (any number, at least one).
+        classes: class names in the order of the target columns.
+    """
+
+    name: str
+    kind: Literal["single", "multi"]
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Note:
+    """One line of a quality report: what was wrong with a record, and what was done about it."""
+
+    record: str
+    action: Literal["repaired", "rejected", "note"]
+    reason: str
+
+
+@dataclass(frozen=True)
+class RawRecord:
+    """One record as a reader gives it.
+
+    Attributes:
+        signal: (samples, 12) float32 millivolts in the order of `LEADS`; NaN where a sample is missing.
+        rate: Hz.
+        notes: repairs made while reading (a header mended, a sentinel value found).
+    """
+
+    signal: np.ndarray
+    rate: float
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CorpusIndex:
+    """A corpus on disk: its tables, without signals.
+
+    Attributes:
+        name: corpus name as on the command line ('ptbxl', 'chapman-sim').
+        title: what tables print, 'ptbxl (488 of 21,837, release 1.0.1)'.
+        records: one row a record with `RECORD_COLUMNS` and `path`, a string the reader's `read` understands.
+        labels: long table with columns record, task, label: one row for each label a record carries.
+        tasks: every task of the corpus by name.
+        notes: records rejected or repaired while indexing.
+        simulated: True for the simulator's cohorts.
+    """
+
+    name: str
+    title: str
+    records: pd.DataFrame
+    labels: pd.DataFrame
+    tasks: dict[str, Task]
+    notes: tuple[Note, ...] = ()
+    simulated: bool = False
+    licence: str = ""
+    citation: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Reader(Protocol):
+    """A corpus layout. `index` runs once; `read` runs in worker processes, so a reader must pickle."""
+
+    def index(self, root: Path) -> CorpusIndex:
+        """Read the tables below `root`."""
+        ...
+
+    def read(self, root: Path, path: str) -> RawRecord:
+        """Read one record; raises CorpusError with the reason when it cannot."""
+        ...
+
+
+@dataclass(frozen=True)
+class PreparedCorpus:
+    """A corpus ready to train on.
+
+    Attributes:
+        folder: where signals.npy, records.parquet, labels.parquet, corpus.json and quality.csv lie.
+        fingerprint: SHA-256 over signals, records, labels, tasks, rate and filter: equal data, equal fingerprint.
+        rate: Hz.
+        records: `RECORD_COLUMNS` plus offset, length (samples), mean and sd (12 floats each, millivolts).
+    """
+
+    folder: Path
+    name: str
+    title: str
+    fingerprint: str
+    rate: int
+    band: tuple[float, float] | None
+    simulated: bool
+    tasks: dict[str, Task]
+    licence: str
+    citation: str
+    facts: dict[str, Any]
+
+    @classmethod
+    def open(cls, folder: Path) -> "PreparedCorpus":
+        """Open a prepared corpus.
+
+        Raises:
+            CorpusError: the folder holds none, or an incomplete one.
+        """
+        try:
+            header = json.loads((folder / "corpus.json").read_text())
+        except FileNotFoundError:
+            raise CorpusError(f"no prepared corpus at {folder}; run `leadboard run` or prepare it again") from None
+        header["tasks"] = {
+            t["name"]: Task(t["name"], t["kind"], tuple(t["classes"])) for t in header.pop("tasks")
+        }
+        header["band"] = tuple(header["band"]) if header["band"] else None
+        return cls(folder=folder, **header)
+
+    def header(self) -> dict[str, Any]:
+        """The JSON content of corpus.json."""
+        content = asdict(self)
+        del content["folder"]
+        content["tasks"] = [asdict(task) for task in self.tasks.values()]
+        return content
+
+    @cached_property
+    def signals(self) -> np.ndarray:
+        """(all samples, 12) int16 microvolts, memory-mapped."""
+        return np.load(self.folder / "signals.npy", mmap_mode="r")
+
+    @cached_property
+    def records(self) -> pd.DataFrame:
+        """One row a record, in the order of the signals."""
+        return pd.read_parquet(self.folder / "records.parquet")
+
+    @cached_property
+    def labels(self) -> pd.DataFrame:
+        """Long table: record, task, label."""
+        return pd.read_parquet(self.folder / "labels.parquet")
+
+    def targets(self, task: str, records: Sequence[str] | None = None) -> pd.DataFrame:
+        """Multi-hot targets of a task.
+
+        Args:
+            task: a name in `tasks`.
+            records: record ids; default all. Records without any label of the task are left out.
+
+        Returns:
+            Index record (in the corpus's order), one int8 column a class in the task's order.
+
+        Raises:
+            CorpusError: the corpus has no such task.
+        """
+        if task not in self.tasks:
+            raise CorpusError(f"{self.name} has no task {task!r}; it has: {', '.join(self.tasks)}")
+        rows = self.labels[self.labels["task"] == task]
+        wide = pd.crosstab(rows["record"], rows["label"]).clip(upper=1)
+        wide = wide.reindex(columns=list(self.tasks[task].classes), fill_value=0)
+        order = self.records["record"] if records is None else pd.Series(list(records))
+        present = order[order.isin(wide.index)]
+        return wide.loc[present].astype("int8").rename_axis(index="record", columns=None)

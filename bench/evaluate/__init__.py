@@ -1,0 +1,1 @@
+"""Evaluation protocols: a frozen encoder or a fitted classifier in, stored results out (never metrics)."""

@@ -1,0 +1,1 @@
+"""Metrics of stored results: numpy and scikit-learn only."""

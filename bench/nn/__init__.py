@@ -1,0 +1,1 @@
+"""Pure torch: encoders, heads, losses, augmentations. Imports nothing else of the harness."""

@@ -1,0 +1,1 @@
+"""Suites, plans, cells, the store and the executors."""

@@ -1,0 +1,1 @@
+"""The strategy interface and the one training loop."""
