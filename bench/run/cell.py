@@ -1,0 +1,106 @@
+"""A cell: the frozen description of one unit of work. Its key is what it is; nothing else decides a cache hit."""
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bench.data.splits import SplitSpec
+from bench.train.budget import Budget, InputSpec
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EncoderSpec(_Frozen):
+    """An encoder's name and arguments."""
+
+    name: str
+    arguments: dict[str, Any] = {}
+
+
+class StrategySpec(_Frozen):
+    """A strategy's name, its full parameters (defaults included) and the hash of its code."""
+
+    name: str
+    params: dict[str, Any]
+    code: str
+
+
+class Subset(_Frozen):
+    """A label subset: the fraction, and a hash of the records it holds in each part."""
+
+    fraction: float
+    fingerprint: str
+
+
+class _Cell(_Frozen):
+    parents: dict[str, str] = {}
+    threads: int = 1
+    precision: str = "float32"
+    code: str = ""
+
+    def key(self) -> str:
+        """SHA-256 of the canonical JSON of the whole description."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+class FitCell(_Cell):
+    """Any training: pre-training, supervised, fine-tuning (parent `init`).
+
+    Attributes:
+        corpus: fingerprint of the prepared corpus it trains on.
+        task, subset: only where the strategy declares labels; else the fit is shared by all of them.
+    """
+
+    stage: Literal["fit"] = "fit"
+    corpus: str
+    split: SplitSpec
+    split_fingerprint: str
+    input: InputSpec
+    lead_set: str
+    encoder: EncoderSpec
+    strategy: StrategySpec
+    task: str | None = None
+    subset: Subset | None = None
+    suite_seed: int
+    seed_index: int
+    budget: Budget
+
+
+class EmbedCell(_Cell):
+    """A frozen encoder (parent `fit`) over every record of a corpus with one lead set."""
+
+    stage: Literal["embed"] = "embed"
+    corpus: str
+    input: InputSpec
+    lead_set: str
+
+
+class PredictCell(_Cell):
+    """Scores of the validation and test parts.
+
+    Attributes:
+        readout: 'probe' or 'boosting' on embeddings (parent `embed`), 'classifier' (parent `fit`).
+        select_on: validation records that choose the regularisation: those of the label 'subset', or 'all'.
+    """
+
+    stage: Literal["predict"] = "predict"
+    corpus: str
+    split: SplitSpec
+    split_fingerprint: str
+    task: str
+    subset: Subset
+    readout: Literal["probe", "boosting", "classifier"]
+    select_on: Literal["subset", "all"] = "subset"
+    lead_set: str
+    input: InputSpec
+    suite_seed: int
+    seed_index: int
+
+
+Cell = Annotated[FitCell | EmbedCell | PredictCell, Field(discriminator="stage")]
+AnyCell = FitCell | EmbedCell | PredictCell

@@ -1,0 +1,231 @@
+"""Signals on the device: the corpus once, then batches by index arithmetic; no workers, no per-record Python."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from bench.data.corpus import ATTRIBUTES, CorpusError, PreparedCorpus
+from bench.train.budget import InputSpec
+from bench.train.strategy import Batch, Field, Fields
+
+_SEX = {"male": 0, "female": 1}
+
+
+@dataclass(frozen=True)
+class Signals:
+    """Some leads of a prepared corpus on a device, with each record's scaling.
+
+    Attributes:
+        flat: (all samples, C) int16 microvolts.
+        offset, length: (R,) int64, where each record lies in `flat`.
+        shift, scale: (R, C) float32 millivolts; scaled = (signal - shift) / scale.
+        window: samples of an instance.
+        ragged: some record is shorter than the window, so that gathering must pad.
+    """
+
+    flat: Tensor
+    offset: Tensor
+    length: Tensor
+    shift: Tensor
+    scale: Tensor
+    window: int
+    ragged: bool
+    device: torch.device
+
+    def gather(self, record: Tensor, start: Tensor) -> Tensor:
+        """(B, C, window) float32 millivolts from `start` (B,) on, zero beyond the record's end."""
+        steps = torch.arange(self.window, device=self.flat.device)
+        position = start[:, None] + steps
+        place = (self.offset[record][:, None] + position).clamp_max(len(self.flat) - 1)
+        signal = self.flat[place].to(self.device).transpose(1, 2).to(torch.float32).contiguous()
+        if self.ragged:
+            inside = position < self.length[record][:, None]
+            signal = signal * inside[:, None].to(self.device)
+        return signal * 1e-3
+
+    def scaled(self, signal: Tensor, record: Tensor, leads: Tensor | None = None) -> Tensor:
+        """Scale (N, C', T) millivolts by the statistics of each row's record; `leads` (N, C') as in Views."""
+        shift, scale = self.shift[record].to(self.device), self.scale[record].to(self.device)
+        if leads is not None:
+            shift, scale = shift.gather(1, leads), scale.gather(1, leads)
+        return (signal - shift[..., None]) / scale[..., None]
+
+
+def load_signals(
+    corpus: PreparedCorpus,
+    spec: InputSpec,
+    leads: list[int],
+    device: torch.device,
+    train_rows: np.ndarray,
+) -> Signals:
+    """Put a corpus on the device (it stays in host memory where the device has no room).
+
+    Args:
+        leads: channel positions of the lead set.
+        train_rows: records whose statistics 'zscore-global' uses.
+
+    Raises:
+        CorpusError: the rate differs, or whole records are asked for and lengths differ.
+    """
+    if corpus.rate != spec.rate:
+        raise CorpusError(f"{corpus.name} is prepared at {corpus.rate} Hz but the input spec asks {spec.rate}")
+    records = corpus.records
+    lengths = records["length"].to_numpy()
+    if spec.window is None and len(set(lengths.tolist())) > 1:
+        raise CorpusError(
+            f"records of {corpus.name} are {lengths.min()} to {lengths.max()} samples long; set input.window"
+        )
+    shift, scale = _scaling(corpus, spec, leads, train_rows)
+    columns = np.ascontiguousarray(corpus.signals[:, leads])
+    flat = torch.from_numpy(columns)
+    if device.type == "cuda" and flat.nbytes < 0.6 * torch.cuda.mem_get_info(device)[0]:
+        flat = flat.to(device)
+    place = flat.device
+    window = int(spec.window or lengths[0])
+    return Signals(
+        flat,
+        torch.tensor(records["offset"].to_numpy(), dtype=torch.int64, device=place),
+        torch.tensor(lengths, dtype=torch.int64, device=place),
+        torch.tensor(shift, dtype=torch.float32, device=place),
+        torch.tensor(scale, dtype=torch.float32, device=place),
+        window,
+        bool((lengths < window).any()),
+        device,
+    )
+
+
+def _scaling(
+    corpus: PreparedCorpus, spec: InputSpec, leads: list[int], train_rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Per-record shift and scale (R, C) in millivolts."""
+    mean = np.stack(corpus.records["mean"].to_list())[:, leads].astype(float)
+    sd = np.stack(corpus.records["sd"].to_list())[:, leads].astype(float)
+    floor = 1e-3
+    if spec.scaling == "none":
+        return np.zeros_like(mean), np.ones_like(mean)
+    if spec.scaling == "zscore-lead":
+        return mean, np.maximum(sd, floor)
+    if spec.scaling == "minmax":
+        low, high = _extremes(corpus, leads)
+        span = np.maximum(high - low, floor)
+        return np.repeat(low, len(leads), 1), np.repeat(span, len(leads), 1)
+    pooled = mean.mean(1, keepdims=True)
+    spread = np.sqrt((sd**2 + (mean - pooled) ** 2).mean(1, keepdims=True))
+    if spec.scaling == "zscore-record":
+        return np.repeat(pooled, len(leads), 1), np.repeat(np.maximum(spread, floor), len(leads), 1)
+    centre = pooled[train_rows].mean()
+    width = np.sqrt((spread[train_rows] ** 2 + (pooled[train_rows] - centre) ** 2).mean())
+    return np.full_like(mean, centre), np.full_like(mean, max(width, floor))
+
+
+def _extremes(corpus: PreparedCorpus, leads: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Least and greatest millivolt of each record over the lead set, (R, 1) each."""
+    starts = corpus.records["offset"].to_numpy()
+    signals = corpus.signals[:, leads]
+    low = np.minimum.reduceat(signals.min(1), starts)[:, None] / 1e3
+    high = np.maximum.reduceat(signals.max(1), starts)[:, None] / 1e3
+    return low, high
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Instances a fit draws from.
+
+    Attributes:
+        record: (R,) int64, record row of each instance; `lead` (R,) its channel, None for whole records.
+        fields: the strategy's declared fields, one row an instance.
+        random_start: draw a new start for every draw, else start at 0.
+    """
+
+    signals: Signals
+    record: Tensor
+    lead: Tensor | None
+    fields: Fields
+    random_start: bool
+
+    def __len__(self) -> int:
+        return len(self.record)
+
+    def draw(self, index: Tensor, generator: torch.Generator | None) -> Batch:
+        """The instances at `index`, in millivolts; `generator` (host) picks the starts, None starts at 0."""
+        record = self.record[index]
+        start = torch.zeros_like(record)
+        if self.random_start and generator is not None:
+            room = (self.signals.length[record] - self.signals.window).clamp_min(0) + 1
+            start = (torch.rand(len(index), generator=generator).to(room.device) * room).long()
+        signal = self.signals.gather(record, start)
+        if self.lead is not None:
+            rows = torch.arange(len(index), device=signal.device)
+            signal = signal[rows, self.lead[index].to(signal.device)][:, None]
+        index, record = index.to(signal.device), record.to(signal.device)
+        return Batch(signal, index, record, self.fields.take(index))
+
+    def scaled(self, batch: Batch) -> Batch:
+        """The same batch with its signal scaled."""
+        leads = None if self.lead is None else self.lead.to(batch.index.device)[batch.index][:, None]
+        signal = self.signals.scaled(batch.signal, batch.record, leads)
+        return Batch(signal, batch.index, batch.record, batch.fields)
+
+
+def record_fields(
+    corpus: PreparedCorpus,
+    rows: np.ndarray,
+    allowed: frozenset[Field],
+    owner: str,
+    task: str | None = None,
+    labelled_rows: np.ndarray | None = None,
+    device: torch.device | None = None,
+) -> Fields:
+    """The declared fields of some records; labels are masked outside `labelled_rows`."""
+    records = corpus.records.iloc[rows]
+    columns: dict[str, Tensor] = {}
+    if Field.PATIENT in allowed:
+        codes, _ = pd.factorize(corpus.records["patient"], sort=True)
+        columns["patient"] = torch.from_numpy(codes[rows].astype(np.int64))
+    if Field.DEMOGRAPHICS in allowed:
+        columns["age"] = torch.tensor(records["age"].to_numpy(float), dtype=torch.float32)
+        sex = records["sex"].map(_SEX).fillna(-1).to_numpy(np.int64)
+        columns["sex"] = torch.from_numpy(sex)
+    if Field.MEASUREMENTS in allowed:
+        values = records[list(ATTRIBUTES)].to_numpy(np.float32)
+        columns["measurements"] = torch.from_numpy(values)
+    if Field.LABELS in allowed and task is not None:
+        known = rows if labelled_rows is None else labelled_rows
+        columns |= _label_columns(corpus, rows, task, known)
+    return Fields({name: column.to(device) for name, column in columns.items()}, allowed, owner)
+
+
+def _label_columns(corpus: PreparedCorpus, rows: np.ndarray, task: str, known: np.ndarray) -> dict[str, Tensor]:
+    """Multi-hot labels of every task at `rows`, all zero outside `known`."""
+    ids = corpus.records["record"].to_numpy()
+    visible = np.isin(rows, known)
+    columns: dict[str, Tensor] = {}
+    for name in corpus.tasks:
+        targets = corpus.targets(name).reindex(ids[rows])
+        present = visible & targets.notna().all(axis=1).to_numpy()
+        values = np.where(present[:, None], targets.fillna(0).to_numpy(np.float32), 0.0)
+        columns[f"labels:{name}"] = torch.from_numpy(values.astype(np.float32))
+        if name == task:
+            columns["labels"], columns["labelled"] = columns[f"labels:{name}"], torch.from_numpy(present)
+    return columns
+
+
+def training_set(
+    signals: Signals,
+    rows: np.ndarray,
+    fields: Fields,
+    spec: InputSpec,
+) -> TrainingSet:
+    """Instances of some records: one each, or one a lead."""
+    record = torch.tensor(rows, dtype=torch.int64, device=signals.offset.device)
+    lead = None
+    if spec.instance == "lead":
+        channels = signals.flat.shape[1]
+        lead = torch.arange(channels, device=record.device).repeat(len(record))
+        record = record.repeat_interleave(channels)
+        repeat = torch.arange(len(rows)).repeat_interleave(channels)
+        fields = fields.take(repeat.to(signals.device))
+    return TrainingSet(signals, record, lead, fields, spec.crop == "random")

@@ -1,0 +1,375 @@
+"""The contract between a strategy and the harness.
+
+The harness owns data, order, clock, random numbers, scaling and evaluation; a strategy turns a batch of records
+into views, says which views should agree, and returns a loss. Most strategies override `views` and `positives`
+only. Letters: B records in the batch, C leads, T samples in time, N view rows, D embedding, P projection.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any, ClassVar
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from bench.nn.encoder import Encoder
+from bench.nn.heads import projector
+from bench.nn.losses import multi_positive_nt_xent
+
+__all__ = [
+    "Batch",
+    "Classifier",
+    "Encoder",
+    "Field",
+    "Fields",
+    "Info",
+    "Loss",
+    "Params",
+    "Phase",
+    "Step",
+    "Strategy",
+    "Training",
+    "UndeclaredField",
+    "Views",
+    "no_decay_groups",
+]
+
+
+class Field(str, Enum):
+    """What a strategy may be paid for: the columns of the supervision ledger."""
+
+    PATIENT = "patient"
+    DEMOGRAPHICS = "demographics"
+    MEASUREMENTS = "measurements"
+    LABELS = "labels"
+
+
+class UndeclaredField(AttributeError):
+    """A strategy read a field that its `needs` does not declare."""
+
+
+_COLUMNS = {
+    "patient": Field.PATIENT,
+    "age": Field.DEMOGRAPHICS,
+    "sex": Field.DEMOGRAPHICS,
+    "measurements": Field.MEASUREMENTS,
+    "labels": Field.LABELS,
+    "labelled": Field.LABELS,
+}
+
+
+@dataclass(frozen=True)
+class Fields:
+    """The declared fields of some records; reading any other raises `UndeclaredField`.
+
+    Attributes:
+        columns: patient (M,) int64; age (M,) years, NaN unknown; sex (M,) 0 male, 1 female, -1 unknown;
+            measurements (M, 11) in the order of `bench.data.corpus.ATTRIBUTES`, NaN unknown; labels (M, K)
+            multi-hot of the downstream task, zero where masked; labelled (M,) bool; `labels:<task>` (M, K').
+        allowed: the fields the owner declared.
+        owner: name of the strategy, for the error.
+    """
+
+    columns: Mapping[str, Tensor]
+    allowed: frozenset[Field]
+    owner: str
+
+    def column(self, name: str) -> Tensor:
+        """A column by name; raises UndeclaredField when its field is not declared or the corpus has none."""
+        needed = _COLUMNS.get(name.partition(":")[0])
+        if needed is not None and needed not in self.allowed:
+            declared = ", ".join(sorted(f.value for f in self.allowed)) or "nothing"
+            raise UndeclaredField(
+                f"{self.owner} reads {name!r} but declares {declared}; add Field.{needed.name} to `needs`"
+            )
+        if name not in self.columns:
+            raise UndeclaredField(f"{self.owner} reads {name!r}, which these records do not carry")
+        return self.columns[name]
+
+    def take(self, rows: Tensor) -> "Fields":
+        """The same fields at some rows."""
+        return replace(self, columns={name: column[rows] for name, column in self.columns.items()})
+
+
+class _HasFields:
+    fields: Fields
+
+    @property
+    def patient(self) -> Tensor:
+        """(M,) int64; needs Field.PATIENT."""
+        return self.fields.column("patient")
+
+    @property
+    def age(self) -> Tensor:
+        """(M,) years, NaN unknown; needs Field.DEMOGRAPHICS."""
+        return self.fields.column("age")
+
+    @property
+    def sex(self) -> Tensor:
+        """(M,) 0 male, 1 female, -1 unknown; needs Field.DEMOGRAPHICS."""
+        return self.fields.column("sex")
+
+    @property
+    def measurements(self) -> Tensor:
+        """(M, 11) machine measurements, NaN unknown; needs Field.MEASUREMENTS."""
+        return self.fields.column("measurements")
+
+    @property
+    def labels(self) -> Tensor:
+        """(M, K) multi-hot downstream labels, zero where masked; needs Field.LABELS."""
+        return self.fields.column("labels")
+
+    @property
+    def labelled(self) -> Tensor:
+        """(M,) bool, False where the label subset hides the labels; needs Field.LABELS."""
+        return self.fields.column("labelled")
+
+    def labels_of(self, task: str) -> Tensor:
+        """(M, K') multi-hot labels of another task of the corpus; needs Field.LABELS."""
+        return self.fields.column(f"labels:{task}")
+
+
+@dataclass(frozen=True)
+class Batch(_HasFields):
+    """Some instances on the device.
+
+    Attributes:
+        signal: (B, C, T) float32. Millivolts in `views`; scaled as the input spec says in `embed`.
+        index: (B,) int64, the instance's stable row in the training set.
+        record: (B,) int64, the record's row in the corpus.
+        fields: the declared fields, read as `batch.age`, `batch.labels`, ...
+    """
+
+    signal: Tensor
+    index: Tensor
+    record: Tensor
+    fields: Fields
+
+
+@dataclass(frozen=True)
+class Views:
+    """What the encoder sees.
+
+    Attributes:
+        signal: (N, C', T') float32 millivolts as `views` returns it; the harness scales it before `loss`.
+        source: (N,) int64, the view's row in the batch.
+        group: (N,) int64, which view of its source it is.
+        leads: (N, C') int64, the batch's channel that each channel shows; None: the batch's own channels.
+    """
+
+    signal: Tensor
+    source: Tensor
+    group: Tensor
+    leads: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A scalar to minimise, and named parts of it for the health record."""
+
+    total: Tensor
+    parts: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where training stands: `index` of `total` steps, `epoch`, number of the current phase."""
+
+    index: int
+    total: int
+    epoch: int
+    phase: int = 0
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A share of the steps with its own optimiser.
+
+    Attributes:
+        share: of all steps, in (0, 1]; the shares of all phases add up to 1.
+        groups: torch parameter groups; `lr_scale` multiplies the budget's rate, `decay` False switches weight
+            decay off. Parameters in no group are frozen during the phase.
+    """
+
+    share: float
+    groups: list[dict[str, Any]]
+
+
+class Info(BaseModel):
+    """What a strategy may know of the training set before it is built.
+
+    Attributes:
+        leads: channels of the lead set.
+        samples: length of an instance.
+        rate: Hz.
+        instances: rows of the training set.
+        classes: names of the downstream classes; empty when the strategy declares no labels.
+        kind: 'single' or 'multi', the downstream task's kind.
+        tasks: number of classes of every task of the corpus.
+        steps: optimiser steps of the budget.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    leads: int
+    samples: int
+    rate: int
+    instances: int
+    classes: tuple[str, ...] = ()
+    kind: str = "single"
+    tasks: dict[str, int] = {}
+    steps: int = 1
+
+
+class Params(BaseModel):
+    """Parameters of a strategy: frozen, unknown names are errors. Subclass it; defaults are the paper's values.
+
+    Attributes:
+        temperature: of the contrastive loss (Good Views section 3: 0.07).
+        projection: size of the projection; 0 compares the embeddings themselves, as Good Views does.
+        hidden: width of the projector's hidden layer; 0 makes the projector one linear map.
+        as_published_diagonal: keep each view's own similarity as exp(0) in both sums, as the published Good
+            Views code does, in place of leaving it out.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    temperature: float = 0.07
+    projection: int = 0
+    hidden: int = 0
+    as_published_diagonal: bool = False
+
+
+@dataclass(frozen=True)
+class Training(_HasFields):
+    """The training set as the hooks `setup` and `on_epoch_start` see it.
+
+    Attributes:
+        fields: the declared fields of every instance, in the order of `Batch.index`.
+        embed: () -> (R, D) embeddings of every instance with the present weights, without gradient.
+        seed: for what is fitted here (k-means, subsampling); the same for every strategy.
+    """
+
+    fields: Fields
+    embed: Callable[[], Tensor]
+    seed: int
+
+
+class Strategy(nn.Module):
+    """One way of training an encoder.
+
+    Class attributes:
+        name: as on the command line; unique.
+        title: as in tables.
+        paper: citation.
+        needs: fields it reads in training; nothing else is in its batches.
+        needs_at_test: fields that `embed` (or `logits`) reads of the record to be judged.
+        deviations: what differs from the paper, one sentence each; shown on the board.
+        recipes: named sets of parameters.
+        parents: roles of the fits it starts from ('init', 'target', ...).
+        trained: False for controls that take no optimiser step.
+        readout: how its embeddings are judged: 'probe' (linear) or 'boosting' (tabular controls).
+        labelled_only: train on labelled instances alone (else unlabelled ones are drawn too, labels masked).
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    paper: ClassVar[str] = ""
+    needs: ClassVar[frozenset[Field]] = frozenset()
+    needs_at_test: ClassVar[frozenset[Field]] = frozenset()
+    deviations: ClassVar[tuple[str, ...]] = ()
+    recipes: ClassVar[dict[str, dict[str, Any]]] = {}
+    parents: ClassVar[tuple[str, ...]] = ()
+    trained: ClassVar[bool] = True
+    readout: ClassVar[str] = "probe"
+    labelled_only: ClassVar[bool] = False
+    Params: ClassVar[type[BaseModel]] = Params
+
+    def __init__(
+        self, encoder: Encoder, params: Any, info: Info, parents: Mapping[str, "Strategy"] | None = None
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.params = params
+        self.info = info
+        self.projector = projector(
+            encoder.dim, getattr(params, "hidden", 0), getattr(params, "projection", 0)
+        )
+
+    @classmethod
+    def incompatible(cls, info: Info, params: Any) -> str | None:
+        """Why this strategy cannot run on such a training set, in one line; None when it can."""
+        return None
+
+    @classmethod
+    def encoder_leads(cls, leads: int, params: Any) -> int:
+        """Channels its encoder takes when the lead set has `leads`."""
+        return leads
+
+    def views(self, batch: Batch, generator: torch.Generator) -> Views:
+        """Views of a batch, in millivolts; default: each instance as it is, once."""
+        count = len(batch.signal)
+        rows = torch.arange(count, device=batch.signal.device)
+        return Views(batch.signal, rows, torch.zeros_like(rows))
+
+    def positives(self, batch: Batch, views: Views) -> Tensor:
+        """(N, N) bool, symmetric: who should agree with whom; default: views of one source."""
+        return views.source[:, None] == views.source[None, :]
+
+    def loss(self, batch: Batch, views: Views, step: Step) -> Loss:
+        """Default: encode, project, multi-positive NT-Xent over `positives` (Good Views equation 1)."""
+        projection = self.projector(self.encoder(views.signal))
+        total = multi_positive_nt_xent(
+            projection.float(),
+            self.positives(batch, views),
+            self.params.temperature,
+            as_published=self.params.as_published_diagonal,
+        )
+        return Loss(total)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Default: all trainable parameters, no weight decay on norms and biases."""
+        return no_decay_groups(self.named_parameters())
+
+    def phases(self) -> list[Phase]:
+        """Default: one phase over `parameter_groups`."""
+        return [Phase(1.0, self.parameter_groups())]
+
+    def setup(self, training: Training) -> None:
+        """Called once before the first step, for what is fitted on the training set."""
+
+    def on_epoch_start(self, epoch: int, training: Training) -> None:
+        """Called at the start of every epoch, for pseudo-labels."""
+
+    def on_step_start(self, step: Step) -> None:
+        """Called before every step."""
+
+    def on_step_end(self, step: Step) -> None:
+        """Called after every optimiser step, for averages and queues."""
+
+    def embed(self, batch: Batch) -> Tensor:
+        """(B, D) what downstream sees of scaled instances; default: the encoder's output."""
+        embedding: Tensor = self.encoder(batch.signal)
+        return embedding
+
+
+class Classifier(Strategy):
+    """A strategy whose fit predicts the downstream classes itself."""
+
+    def logits(self, batch: Batch) -> Tensor:
+        """(B, K) logits of scaled instances."""
+        raise TypeError(f"{type(self).__name__} declares itself a Classifier but does not define `logits`")
+
+
+def no_decay_groups(
+    parameters: Iterable[tuple[str, nn.Parameter]], lr_scale: float = 1.0
+) -> list[dict[str, Any]]:
+    """Parameter groups with weight decay on matrices and kernels only."""
+    trainable = [p for _, p in parameters if p.requires_grad]
+    groups = [
+        {"params": [p for p in trainable if p.ndim > 1], "lr_scale": lr_scale, "decay": True},
+        {"params": [p for p in trainable if p.ndim <= 1], "lr_scale": lr_scale, "decay": False},
+    ]
+    return [group for group in groups if group["params"]]
