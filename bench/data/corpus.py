@@ -5,7 +5,7 @@ A reader turns a folder on disk into a `CorpusIndex` (tables, no signals) and re
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -100,6 +100,39 @@ class CorpusIndex:
     licence: str = ""
     citation: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
+
+
+SIMULATION_MARK = "simulation.json"
+"""File a simulator leaves in every folder it writes; no folder that holds it can pass for a real corpus."""
+
+
+def simulation(root: Path) -> dict[str, Any]:
+    """The content of a simulated folder's mark: at least `name`, 'chapman-sim'; {} for a real corpus."""
+    mark = root / SIMULATION_MARK
+    return dict(json.loads(mark.read_text())) if mark.is_file() else {}
+
+
+def record_table(columns: Mapping[str, Iterable[Any]]) -> pd.DataFrame:
+    """A record table with every one of `RECORD_COLUMNS` in its type, whatever the reader knows.
+
+    Args:
+        columns: at least `record`; what is left out is unknown (patient: the record itself). Further columns,
+            `path`, are kept behind.
+    """
+    table = pd.DataFrame({name: list(values) for name, values in columns.items()})
+    unknown = {"patient": table["record"], "sex": "", "source": "", "fold": 0, "part": ""}
+    for name in RECORD_COLUMNS:
+        if name not in table:
+            table[name] = unknown.get(name, float("nan"))
+    types = {"age": "float64", "fold": "int64"} | dict.fromkeys(ATTRIBUTES, "float64")
+    text = [name for name in RECORD_COLUMNS if name not in types]
+    table = table.astype(types | dict.fromkeys(text, "object"))
+    return table[[*RECORD_COLUMNS, *(name for name in table if name not in RECORD_COLUMNS)]]
+
+
+def label_table(rows: Iterable[tuple[str, str, str]]) -> pd.DataFrame:
+    """The long label table from (record, task, label)."""
+    return pd.DataFrame(list(rows), columns=["record", "task", "label"], dtype="object")
 
 
 class Reader(Protocol):

@@ -1,0 +1,321 @@
+"""What disease does to a heart's waves, each finding a small change in place, in proportion to its severity.
+
+Severity 1 is a textbook example, 0 leaves the heart as it is: every finding is applied to all records of a block at once.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import numpy as np
+
+from bench.data.simulator.heart import DEPOLARISATION, QRS, REPOLARISATION, Heart, wave
+
+Finding = Callable[[Heart, np.ndarray], None]
+
+TERRITORIES: dict[str, tuple[float, float, float]] = {
+    "anteroseptal": (-0.25, 0.0, -0.97),
+    "anterior": (0.20, 0.05, -0.97),
+    "anterolateral": (0.75, -0.20, -0.62),
+    "lateral": (0.92, -0.35, 0.15),
+    "inferior": (-0.12, 0.98, 0.10),
+    "inferolateral": (0.60, 0.75, 0.25),
+    "posterior": (-0.15, 0.15, 0.97),
+}
+"""Unit directions, in the heart's axes, from its centre to the walls: left, feet, back."""
+
+_LEFT_VENTRICLE = np.array([0.80, 0.40, -0.30])  # mean direction of the left ventricular wall seen from V4-V6
+
+_LBBB = {  # centre, rise, fall in ms; x, y, z in mV: slow spread from right to left, no septal q
+    "q": (20, 10, 11, 0.14, 0.14, 0.12),
+    "r": (44, 13, 13, 0.52, 0.22, 0.55),
+    "rs": (70, 14, 14, 0.55, 0.12, 0.75),
+    "s": (95, 14, 14, 0.60, 0.05, 0.62),
+    "late": (118, 13, 13, 0.28, -0.02, 0.22),
+}
+
+
+def _add(heart: Heart, name: str, severity: np.ndarray, vector: tuple[float, ...] | np.ndarray) -> None:
+    """Add severity times a vector, scaled with the patient's voltage, to a wave."""
+    heart.vector[:, wave(name)] += (severity * heart.gain)[:, None] * np.asarray(vector)
+
+
+def widen(heart: Heart, factor: np.ndarray) -> None:
+    """Slow the ventricular activation; repolarisation waits for it."""
+    end = heart.centre[:, wave("s")].copy()
+    for times in (heart.centre, heart.rise, heart.fall):
+        times[:, DEPOLARISATION] *= factor[:, None]
+    heart.centre[:, REPOLARISATION] += (end * (factor - 1))[:, None]
+
+
+def right_bundle_block(heart: Heart, severity: np.ndarray) -> None:
+    """A late rightward and anterior wave: rSR' in V1, broad S in I and V6, T turned away from V1."""
+    late = wave("late")
+    heart.centre[:, late] = np.where(severity > 0, 0.073 + 0.030 * severity, heart.centre[:, late])
+    for side in (heart.rise, heart.fall):
+        side[:, late] = np.where(severity > 0, 0.009 + 0.009 * severity, side[:, late])
+    _add(heart, "late", severity, (-0.50, 0.03, -0.62))
+    _add(heart, "s", severity, (0.0, 0.05, -0.25))
+    _add(heart, "t", severity, (0.05, 0.02, 0.22))
+    heart.centre[:, REPOLARISATION] += 0.025 * severity[:, None]
+
+
+def left_bundle_block(heart: Heart, severity: np.ndarray) -> None:
+    """One broad notched wave to the left and back, ST and T against it; partial severity is a mixture."""
+    share = np.clip(severity, 0, 1)
+    for name, (centre, rise, fall, *vector) in _LBBB.items():
+        at = wave(name)
+        heart.vector[:, at] *= (1 - share)[:, None]
+        _add(heart, name, share, tuple(vector))
+        for times, ms in ((heart.centre, centre), (heart.rise, rise), (heart.fall, fall)):
+            times[:, at] += share * (ms / 1000 - times[:, at])
+    heart.vector[:, wave("t")] *= (1 - 0.9 * share)[:, None]
+    _add(heart, "st", share, (-0.12, -0.03, -0.20))
+    _add(heart, "t", share, (-0.34, -0.06, -0.42))
+    heart.centre[:, REPOLARISATION] += 0.045 * share[:, None]
+
+
+def paced(heart: Heart, severity: np.ndarray) -> None:
+    """Right ventricular apical pacing: a spike, then a left bundle block pattern that runs upwards."""
+    heart.vector[:, wave("spike")] += severity[:, None] * np.array([0.5, 0.9, -0.3])
+    left_bundle_block(heart, severity)
+    for name in ("r", "rs", "s"):
+        _add(heart, name, severity, (-0.1, -0.75, 0.1))
+    _add(heart, "t", severity, (0.0, 0.45, 0.0))
+
+
+def left_anterior_block(heart: Heart, severity: np.ndarray) -> None:
+    """First down, then up and left: axis beyond -45 degrees, q in I and aVL, rS in the inferior leads."""
+    _add(heart, "q", severity, (-0.05, 0.22, 0.0))
+    _add(heart, "r", severity, (0.05, -0.25, 0.0))
+    _add(heart, "rs", severity, (0.05, -1.15, 0.05))
+    _add(heart, "s", severity, (0.12, -0.50, 0.05))
+    widen(heart, 1 + 0.08 * severity)
+
+
+def left_posterior_block(heart: Heart, severity: np.ndarray) -> None:
+    """First up and left, then down and right: axis beyond +100 degrees, q in the inferior leads."""
+    _add(heart, "q", severity, (0.12, -0.20, 0.0))
+    _add(heart, "rs", severity, (-1.05, 0.35, 0.05))
+    _add(heart, "s", severity, (-0.30, 0.25, 0.0))
+    widen(heart, 1 + 0.06 * severity)
+
+
+def slow_ventricle(heart: Heart, severity: np.ndarray) -> None:
+    """Unspecific intraventricular delay: a broad, notched complex of no bundle's pattern."""
+    _add(heart, "late", severity, (0.12, 0.16, 0.18))
+    widen(heart, 1 + 0.38 * severity)
+
+
+def preexcitation(heart: Heart, severity: np.ndarray) -> None:
+    """Short PR and a slurred delta wave by an accessory pathway, T against it."""
+    heart.pr[:] -= 0.05 * np.clip(severity, 0, 1.2)
+    heart.centre[:, DEPOLARISATION] += 0.028 * severity[:, None]
+    heart.centre[:, wave("delta")] += -0.012 * severity
+    heart.vector[:, wave("q")] *= (1 - 0.8 * np.clip(severity, 0, 1))[:, None]
+    _add(heart, "delta", severity, (0.26, 0.18, -0.20))
+    _add(heart, "t", severity, (-0.22, -0.15, 0.08))
+
+
+def slow_atrioventricular_node(heart: Heart, severity: np.ndarray) -> None:
+    """First degree block: PR beyond 200 ms."""
+    heart.pr[:] = np.where(severity > 0, np.maximum(heart.pr, 0.17) + 0.07 * severity, heart.pr)
+
+
+def left_hypertrophy(heart: Heart, severity: np.ndarray) -> None:
+    """Voltage: tall R in V5-V6, I and aVL, deep S in V1-V2; a slightly wider complex."""
+    heart.vector[:, DEPOLARISATION] *= (1 + 0.38 * severity)[:, None, None]
+    _add(heart, "rs", severity, (0.28, -0.10, 0.38))
+    _add(heart, "s", severity, (0.05, -0.05, 0.20))
+    widen(heart, 1 + 0.07 * severity)
+
+
+def strain(heart: Heart, severity: np.ndarray) -> None:
+    """ST down and T inverted where R is tall, the reverse in V1-V2."""
+    _add(heart, "st", severity, (-0.10, -0.05, -0.03))
+    _add(heart, "t", severity, (-0.52, -0.20, -0.06))
+
+
+def right_hypertrophy(heart: Heart, severity: np.ndarray) -> None:
+    """R in V1, S in V5-V6, axis to the right, T inverted in V1-V3."""
+    _add(heart, "r", severity, (-0.30, 0.10, -0.15))
+    _add(heart, "rs", severity, (-0.85, 0.20, -0.80))
+    _add(heart, "s", severity, (-0.45, 0.05, -0.25))
+    _add(heart, "t", severity, (0.02, -0.12, 0.34))
+
+
+def septal_hypertrophy(heart: Heart, severity: np.ndarray) -> None:
+    """Deep narrow Q in the lateral and inferior leads, tall R in V1-V2, some left ventricular voltage."""
+    _add(heart, "q", severity, (-0.42, -0.28, -0.35))
+    left_hypertrophy(heart, 0.5 * severity)
+
+
+def left_atrial_overload(heart: Heart, severity: np.ndarray) -> None:
+    """A broad notched P in I and II, its end negative in V1."""
+    heart.p_vector[:, 1] *= (1 + 0.45 * severity)[:, None]
+    heart.p_vector[:, 1, 2] += 0.055 * severity
+    heart.p_centre[:, 1] += 0.022 * severity
+    heart.p_fall[:, 1] *= 1 + 0.15 * severity
+    heart.pr[:] += 0.02 * severity
+
+
+def right_atrial_overload(heart: Heart, severity: np.ndarray) -> None:
+    """A tall peaked P in the inferior leads and V1."""
+    heart.p_vector[:, 0] += severity[:, None] * np.array([0.0, 0.13, -0.05])
+
+
+def low_voltage(heart: Heart, severity: np.ndarray) -> None:
+    """Small complexes in every lead."""
+    heart.vector[:, DEPOLARISATION] *= (1 - 0.5 * np.clip(severity, 0, 1.4))[:, None, None]
+
+
+def high_voltage(heart: Heart, severity: np.ndarray) -> None:
+    """Large complexes of a normal shape."""
+    heart.vector[:, DEPOLARISATION] *= (1 + 0.4 * severity)[:, None, None]
+
+
+def flat_t(heart: Heart, severity: np.ndarray) -> None:
+    """Low T waves; beyond severity 1 slightly inverted."""
+    heart.vector[:, wave("t")] *= (1 - 0.9 * severity)[:, None]
+
+
+def st_depression(heart: Heart, severity: np.ndarray) -> None:
+    """ST below the line in the left leads, horizontal or falling."""
+    _add(heart, "st", severity, -0.16 * _LEFT_VENTRICLE)
+
+
+def digitalis(heart: Heart, severity: np.ndarray) -> None:
+    """A sagging ST that ends in a small T, and a shorter QT."""
+    _add(heart, "st", severity, -0.17 * _LEFT_VENTRICLE)
+    flat_t(heart, 0.6 * severity)
+    for times in (heart.centre, heart.rise, heart.fall):
+        times[:, REPOLARISATION] *= (1 - 0.07 * severity)[:, None]
+
+
+def long_qt(heart: Heart, severity: np.ndarray) -> None:
+    """A late T wave: QT longer by about 70 ms."""
+    t, u = wave("t"), wave("u")
+    heart.centre[:, [t, u]] += 0.065 * severity[:, None]
+    heart.rise[:, t] *= 1 + 0.12 * severity
+
+
+def electrolytes(heart: Heart, severity: np.ndarray) -> None:
+    """Low potassium: flat T, ST slightly down, a U wave of its own."""
+    flat_t(heart, 0.7 * severity)
+    st_depression(heart, 0.4 * severity)
+    heart.vector[:, wave("u")] += severity[:, None] * np.array([0.10, 0.09, -0.10])
+
+
+def early_repolarisation(heart: Heart, severity: np.ndarray) -> None:
+    """ST raised with tall T waves in the chest leads."""
+    _add(heart, "st", severity, (0.12, 0.08, -0.16))
+    _add(heart, "t", severity, (0.15, 0.10, -0.15))
+
+
+def turn(heart: Heart, severity: np.ndarray, plane: tuple[int, int], degrees: float) -> None:
+    """Turn the heart in the chest: the lead vectors turn the other way."""
+    a, b = plane
+    cosine, sine = (f(np.radians(degrees * severity))[:, None] for f in (np.cos, np.sin))
+    along, across = heart.leads[:, :, a].copy(), heart.leads[:, :, b].copy()
+    heart.leads[:, :, a], heart.leads[:, :, b] = cosine * along + sine * across, cosine * across - sine * along
+
+
+def scar(heart: Heart, severity: np.ndarray, wall: np.ndarray) -> None:
+    """An infarct's lost forces: the first half of QRS turns away from the wall and Q lasts 40 ms."""
+    _add(heart, "q", severity, -0.42 * wall)
+    _add(heart, "r", severity, -0.46 * wall)
+    _add(heart, "rs", severity, -0.22 * wall)
+    heart.centre[:, wave("q")] += 0.003 * severity
+    for side in (heart.rise, heart.fall):
+        side[:, wave("q")] *= 1 + 0.5 * severity
+
+
+def injury(heart: Heart, severity: np.ndarray, wall: np.ndarray) -> None:
+    """ST raised over the wall (and down opposite), a tall T."""
+    _add(heart, "st", severity, 0.26 * wall)
+    _add(heart, "t", severity, 0.14 * wall)
+
+
+def subendocardial_injury(heart: Heart, severity: np.ndarray, wall: np.ndarray) -> None:
+    """ST down over the wall."""
+    _add(heart, "st", severity, -0.24 * wall)
+    _add(heart, "t", severity, -0.12 * wall)
+
+
+def inversion(heart: Heart, severity: np.ndarray, wall: np.ndarray) -> None:
+    """T turned away from the wall, symmetrical."""
+    _add(heart, "t", severity, -0.48 * wall)
+    t = wave("t")
+    heart.rise[:, t] += 0.4 * np.clip(severity, 0, 1) * (heart.fall[:, t] - heart.rise[:, t])
+
+
+def aneurysm(heart: Heart, severity: np.ndarray) -> None:
+    """An old anterior scar whose ST stays raised."""
+    wall = np.array(TERRITORIES["anterior"])
+    scar(heart, 0.7 * severity, wall)
+    injury(heart, 0.7 * severity, wall)
+
+
+def _over_each_wall(name: str, finding: Callable[[Heart, np.ndarray, np.ndarray], None]) -> dict[str, Finding]:
+    return {f"{name} {wall}": partial(finding, wall=np.array(at)) for wall, at in TERRITORIES.items()}
+
+
+FINDINGS: Mapping[str, Finding] = {
+    "axis left": partial(turn, plane=(0, 1), degrees=-55),
+    "axis right": partial(turn, plane=(0, 1), degrees=60),
+    "clockwise": partial(turn, plane=(0, 2), degrees=28),
+    "counterclockwise": partial(turn, plane=(0, 2), degrees=-28),
+    "left hypertrophy": left_hypertrophy,
+    "septal hypertrophy": septal_hypertrophy,
+    "right hypertrophy": right_hypertrophy,
+    "high voltage": high_voltage,
+    "low voltage": low_voltage,
+    **_over_each_wall("scar", scar),
+    "aneurysm": aneurysm,
+    "left anterior block": left_anterior_block,
+    "left posterior block": left_posterior_block,
+    "left bundle block": left_bundle_block,
+    "right bundle block": right_bundle_block,
+    "slow ventricle": slow_ventricle,
+    "preexcitation": preexcitation,
+    "paced": paced,
+    "slow node": slow_atrioventricular_node,
+    "left atrium": left_atrial_overload,
+    "right atrium": right_atrial_overload,
+    "flat t": flat_t,
+    "strain": strain,
+    **_over_each_wall("injury", injury),
+    **_over_each_wall("subendocardial injury", subendocardial_injury),
+    **_over_each_wall("inversion", inversion),
+    "st depression": st_depression,
+    "digitalis": digitalis,
+    "electrolytes": electrolytes,
+    "early repolarisation": early_repolarisation,
+    "long qt": long_qt,
+}
+"""Every finding by name, in the order in which they are applied: voltage and position, scars, conduction, repolarisation."""
+
+
+def apply(heart: Heart, severities: Mapping[str, np.ndarray]) -> None:
+    """Apply findings in place, in the order of `FINDINGS`.
+
+    Args:
+        severities: finding -> (n,) severity.
+
+    Raises:
+        KeyError: no such finding.
+    """
+    unknown = set(severities) - set(FINDINGS)
+    if unknown:
+        raise KeyError(f"no finding {sorted(unknown)[0]!r}; there are: {', '.join(FINDINGS)}")
+    for name, finding in FINDINGS.items():
+        if name in severities:
+            finding(heart, severities[name])
+
+
+def qrs_span(heart: Heart, least: float = 0.045) -> tuple[np.ndarray, np.ndarray]:
+    """First and last moment (n,), s, at which a wave of the QRS of at least `least` mV stands out."""
+    waves = [wave(name) for name in QRS]
+    seen = np.linalg.norm(heart.vector[:, waves], axis=2) > least
+    start = heart.centre[:, waves] - 2.1 * heart.rise[:, waves]
+    end = heart.centre[:, waves] + 2.1 * heart.fall[:, waves]
+    return np.where(seen, start, np.inf).min(axis=1), np.where(seen, end, -np.inf).max(axis=1)

@@ -1,0 +1,58 @@
+"""What an encoder is: a network from a signal to one embedding. Strategies and probes see only this."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+
+class Encoder(nn.Module, ABC):
+    """A network from (N, C, T) signals to (N, dim) embeddings.
+
+    A subclass lives in its own file of `bench/nn/encoders/` and is built as `Subclass(leads, **arguments)`, so that
+    a name, a lead count and a mapping describe it completely. It starts from torch's default generator; whoever
+    builds it seeds that.
+
+    Attributes:
+        name: how suites and the command line call it.
+        leads: channels C of the input.
+        dim: length of an embedding.
+        min_samples: shortest input T; any longer one is accepted.
+    """
+
+    name: ClassVar[str]
+    leads: int
+    dim: int
+    min_samples: int
+
+    @abstractmethod
+    def forward(self, signal: Tensor) -> Tensor:
+        """Embed `signal` (N, C, T) as (N, dim)."""
+
+    def sequence(self, signal: Tensor) -> Tensor:
+        """Features over time before pooling: (N, C, T) -> (N, L, D), where L follows from T and D is the encoder's own.
+
+        Raises:
+            NotImplementedError: this encoder has no features over time.
+        """
+        raise NotImplementedError(f"encoder {self.name!r} has no features over time; choose one that defines `sequence`")
+
+    @abstractmethod
+    def groups(self) -> list[list[nn.Parameter]]:
+        """Every parameter exactly once, in groups from stem to head, for learning rates that differ by depth."""
+
+    def check(self, signal: Tensor) -> None:
+        """Refuse a signal this encoder cannot read.
+
+        Raises:
+            ValueError: not (N, leads, T >= min_samples).
+        """
+        if signal.dim() != 3 or signal.shape[1] != self.leads:
+            raise ValueError(
+                f"signal of shape {tuple(signal.shape)}: encoder {self.name!r} was built for (N, {self.leads}, T)"
+            )
+        if signal.shape[2] < self.min_samples:
+            raise ValueError(
+                f"signal of {signal.shape[2]} samples: encoder {self.name!r} needs at least {self.min_samples}; "
+                "use a longer window or a higher rate"
+            )

@@ -1,0 +1,15 @@
+"""The words for what became of a cell, everywhere the same."""
+
+from enum import Enum
+
+
+class Status(str, Enum):
+    """What became of a cell."""
+
+    DONE = "done"
+    CACHED = "cached"
+    FAILED = "failed"
+    OOM = "oom"
+    TIMEOUT = "timeout"
+    BLOCKED = "blocked"
+    SKIPPED = "skipped"

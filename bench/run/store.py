@@ -1,0 +1,123 @@
+"""The store: one directory a finished cell, written aside and renamed, so it exists only if complete.
+
+Layout: cells/ab/<key>/ (cell.json, provenance.json and the stage's files), failed/<key>.json (the last failure),
+views/<key>/ (metrics cached by result and metric version). Deleting views/ or failed/ loses nothing.
+"""
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+Payload = Mapping[str, bytes]
+"""Files of one finished cell by name."""
+
+
+class StoreError(RuntimeError):
+    """The store cannot be written or read; the message is one line that says what to do."""
+
+
+class Store:
+    """Content-addressed results below one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, key: str) -> Path:
+        """Where a cell lies, finished or not."""
+        return self.root / "cells" / key[:2] / key
+
+    def has(self, key: str) -> bool:
+        """Is this cell finished?"""
+        return self.folder(key).is_dir()
+
+    def keys(self) -> Iterator[str]:
+        """Every finished cell."""
+        return (path.name for path in sorted(self.root.glob("cells/??/*")) if not path.name.startswith("."))
+
+    def read(self, key: str, name: str) -> bytes:
+        """One file of a finished cell.
+
+        Raises:
+            StoreError: the cell is not finished or has no such file.
+        """
+        try:
+            return (self.folder(key) / name).read_bytes()
+        except FileNotFoundError:
+            raise StoreError(f"the store {self.root} has no {name} of cell {key[:12]}") from None
+
+    def read_json(self, key: str, name: str) -> dict[str, Any]:
+        """One JSON file of a finished cell."""
+        content: dict[str, Any] = json.loads(self.read(key, name))
+        return content
+
+    def load(self, key: str) -> Payload:
+        """All files of a finished cell."""
+        return {path.name: path.read_bytes() for path in sorted(self.folder(key).iterdir())}
+
+    def commit(self, key: str, files: Payload) -> None:
+        """Write a finished cell; when another driver was first, its copy stays.
+
+        Raises:
+            StoreError: the disk is full or not writable; nothing half-written remains.
+        """
+        target = self.folder(key)
+        aside = target.parent / f".{key}.{uuid.uuid4().hex[:8]}"
+        try:
+            aside.mkdir(parents=True)
+            for name, content in files.items():
+                with (aside / name).open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+            try:
+                aside.rename(target)
+            except OSError:
+                if not target.is_dir():
+                    raise
+        except OSError as error:
+            raise StoreError(f"cannot write to the store {self.root}: {error.strerror or error}") from error
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+        (self.root / "failed" / f"{key}.json").unlink(missing_ok=True)
+
+    def fail(self, key: str, status: str, error: str, trace: str) -> None:
+        """Remember the last failure of a cell; a later success removes it."""
+        self._write_json(self.root / "failed" / f"{key}.json", {"status": status, "error": error, "traceback": trace})
+
+    def failure(self, key: str) -> dict[str, str] | None:
+        """The last failure of a cell: status, error, traceback."""
+        path = self.root / "failed" / f"{key}.json"
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def view(self, key: str, name: str) -> Any:
+        """A cached view of a finished cell, None when there is none."""
+        path = self.root / "views" / key[:2] / key / f"{name}.json"
+        try:
+            return json.loads(path.read_text())
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None
+
+    def keep_view(self, key: str, name: str, content: Any) -> None:
+        """Cache a view."""
+        self._write_json(self.root / "views" / key[:2] / key / f"{name}.json", content)
+
+    def sweep(self) -> int:
+        """Remove what killed writers left behind; returns how many leftovers."""
+        leftovers = [path for path in self.root.glob("cells/??/.*") if path.is_dir()]
+        for path in leftovers:
+            shutil.rmtree(path, ignore_errors=True)
+        return len(leftovers)
+
+    def _write_json(self, path: Path, content: Any) -> None:
+        aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            aside.write_text(json.dumps(content, indent=1))
+            aside.replace(path)
+        except OSError as error:
+            aside.unlink(missing_ok=True)
+            raise StoreError(f"cannot write to the store {self.root}: {error.strerror or error}") from error

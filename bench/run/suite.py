@@ -1,0 +1,144 @@
+"""Suites: what to run, as data. Frozen, closed (an unknown name is an error), with one set of overrides a scale."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from bench.data.leads import LEAD_SETS
+from bench.data.splits import SplitSpec
+from bench.run.cell import EncoderSpec
+from bench.train.budget import Budget, InputSpec
+
+HERE = Path(__file__).resolve().parents[1]
+
+
+class SuiteError(ValueError):
+    """A suite file is wrong; the message says where."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CorpusUse(_Frozen):
+    """A corpus, its downstream task and split."""
+
+    corpus: str
+    task: str
+    split: SplitSpec = SplitSpec(kind="official")
+
+
+class Entry(_Frozen):
+    """A row of the board: a strategy with a recipe.
+
+    Attributes:
+        label: unique in the suite; how tables and the command line call the row.
+        recipe: a named set of the strategy's parameters; `params` override it.
+        init: label of the entry whose fit this one starts from.
+        budget: overrides of the suite's budget.
+        fractions: only these label fractions; None: the suite's.
+    """
+
+    strategy: str
+    label: str = ""
+    recipe: str | None = None
+    params: dict[str, Any] = {}
+    init: str | None = None
+    budget: dict[str, Any] = {}
+    fractions: tuple[float, ...] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _labelled(cls, data: Any) -> Any:
+        if isinstance(data, str):
+            data = {"strategy": data}
+        if isinstance(data, dict) and "label" not in data:
+            data = {**data, "label": data.get("strategy", "")}
+        return data
+
+
+class Suite(_Frozen):
+    """What to run at one scale.
+
+    Attributes:
+        seed: every random number of the suite derives from it; `seeds`: how many seed indices.
+        lead_sets: trained; `eval_lead_sets`: evaluated, by default the trained one.
+        label_fractions: shares of the training patients whose labels are visible.
+        min_patients: fewest patients a class that a label subset may hold; else the fraction is skipped.
+    """
+
+    name: str
+    title: str
+    paper: str = ""
+    scale: str
+    seed: int = 0
+    seeds: int = Field(gt=0)
+    corpora: tuple[CorpusUse, ...]
+    input: InputSpec
+    encoder: EncoderSpec
+    entries: tuple[Entry, ...]
+    budget: Budget
+    lead_sets: tuple[str, ...] = ("all-12",)
+    eval_lead_sets: tuple[str, ...] = ()
+    label_fractions: tuple[float, ...] = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
+    min_patients: int = 2
+    threads: int = 1
+    precision: str = "float32"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Suite":
+        labels = [entry.label for entry in self.entries]
+        doubled = {label for label in labels if labels.count(label) > 1}
+        if doubled:
+            raise ValueError(f"two entries are labelled {doubled.pop()!r}; give one a `label`")
+        for entry in self.entries:
+            if entry.init and entry.init not in labels:
+                raise ValueError(f"entry {entry.label!r} starts from {entry.init!r}, which is no entry")
+        for name in (*self.lead_sets, *self.eval_lead_sets):
+            if name not in LEAD_SETS:
+                raise ValueError(f"no lead set {name!r}; there are: {', '.join(LEAD_SETS)}")
+        bad = [f for f in self.label_fractions if not 0 < f <= 1]
+        if bad:
+            raise ValueError(f"label fraction {bad[0]} is not in (0, 1]")
+        return self
+
+
+def suite_files() -> dict[str, Path]:
+    """Every suite by name: bench/suites/*.yaml and bench/papers/*/suite.yaml."""
+    files = {path.stem: path for path in sorted((HERE / "suites").glob("*.yaml"))}
+    return files | {path.parent.name: path for path in sorted((HERE / "papers").glob("*/suite.yaml"))}
+
+
+def load_suite(name: str, scale: str, overrides: Mapping[str, Any] | None = None) -> Suite:
+    """A suite at a scale.
+
+    Args:
+        name: of a suite of the project, or a path to a YAML file.
+        overrides: values that replace the file's (command-line options).
+
+    Raises:
+        SuiteError: no such suite or scale, or a value is wrong.
+    """
+    files = suite_files()
+    path = Path(name) if name.endswith((".yaml", ".yml")) else files.get(name)
+    if path is None or not path.is_file():
+        raise SuiteError(f"no suite {name!r}; there are: {', '.join(files)} (or give a .yaml file)")
+    try:
+        content = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise SuiteError(f"{path.name} is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise SuiteError(f"{path.name} holds no suite (a mapping is expected)")
+    scales = content.pop("scales", {})
+    if scale not in scales:
+        raise SuiteError(f"suite {name!r} has no scale {scale!r}; it has: {', '.join(scales)}")
+    merged = {**content, **scales[scale], "scale": scale, **(overrides or {})}
+    try:
+        return Suite.model_validate(merged)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "suite"
+        raise SuiteError(f"suite {name!r} at scale {scale!r}: {where}: {first['msg']}") from error

@@ -1,0 +1,172 @@
+"""One cell's work, as a function of its description and its parents' files; the same under every executor."""
+
+import io
+import json
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench.data.corpus import CorpusError, PreparedCorpus
+from bench.evaluate.embed import corpus_signals, embed_corpus
+from bench.evaluate.predict import predict_from_classifier, predict_from_embeddings
+from bench.run.cell import AnyCell, EmbedCell, FitCell, PredictCell
+from bench.run.provenance import cell_provenance
+from bench.run.registry import Source, encoders, load_strategy
+from bench.run.status import Status
+from bench.run.store import Payload
+from bench.train.build import Recipe, Rows, build, finish, make_info, prepare_fit, rebuild
+from bench.train.checkpoint import from_bytes, to_bytes
+from bench.train.fit import Seeds
+from bench.train.inputs import Signals
+from bench.train.seeding import derive_seed
+from bench.train.strategy import Classifier, Info, Strategy, UndeclaredField
+
+
+@dataclass(frozen=True)
+class Job:
+    """A cell with what its worker needs beside it; none of this is in the key.
+
+    Attributes:
+        corpus: folder of the prepared corpus.
+        rows: record rows of the split and the label subset.
+        sources: texts of strategy files outside the project, by strategy name.
+    """
+
+    cell: AnyCell
+    corpus: Path
+    rows: Rows
+    device: str = "cpu"
+    sources: Mapping[str, Source] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a job: files when done, else the error in one line and its traceback."""
+
+    status: Status
+    files: Payload
+    error: str = ""
+    traceback: str = ""
+
+
+def run_job(job: Job, parents: Mapping[str, Payload]) -> Outcome:
+    """Do one cell's work; never raises."""
+    started = time.perf_counter()
+    try:
+        torch.set_num_threads(job.cell.threads)
+        files = _work(job, parents)
+    except torch.cuda.OutOfMemoryError as error:
+        return Outcome(Status.OOM, {}, str(error).splitlines()[0], traceback.format_exc())
+    except Exception as error:
+        plain = isinstance(error, UndeclaredField | CorpusError)
+        line = str(error) if plain else f"{type(error).__name__}: {error}"
+        return Outcome(Status.FAILED, {}, line.splitlines()[0] if line else "", traceback.format_exc())
+    files["cell.json"] = _json(job.cell.model_dump(mode="json"))
+    files["provenance.json"] = _json(cell_provenance(job.device, time.perf_counter() - started))
+    return Outcome(Status.DONE, files)
+
+
+def _work(job: Job, parents: Mapping[str, Payload]) -> dict[str, bytes]:
+    if isinstance(job.cell, FitCell):
+        return _fit(job, job.cell, parents)
+    if isinstance(job.cell, EmbedCell):
+        return _embed(job, job.cell, parents)
+    return _predict(job, job.cell, parents)
+
+
+def _fit(job: Job, cell: FitCell, parents: Mapping[str, Payload]) -> dict[str, bytes]:
+    corpus = open_corpus(job.corpus)
+    kind = load_strategy(cell.strategy.name, job.sources.get(cell.strategy.name))
+    count = len(job.rows.labelled if kind.labelled_only else job.rows.train)
+    info = make_info(corpus, cell.input, cell.lead_set, count, cell.task, cell.budget.steps)
+    recipe = Recipe(
+        kind, encoders()[cell.encoder.name], cell.encoder.arguments, cell.strategy.params, info
+    )
+    seeds, device = Seeds(cell.suite_seed, cell.seed_index), torch.device(job.device)
+    built = {role: restore(payload, job.sources, device) for role, payload in parents.items()}
+    signals = device_signals(job.corpus, cell.input.model_dump_json(), cell.lead_set, job.rows.train.tobytes(), job.device)
+    fitted = finish(
+        prepare_fit(
+            recipe, corpus, cell.input, cell.lead_set, job.rows, cell.task, cell.budget, seeds, device,
+            cell.precision, built, signals,
+        )
+    )
+    ancestry = {role: json.loads(payload["fit.json"]) for role, payload in parents.items()}
+    described = {"cell": cell.model_dump(mode="json"), "parents": ancestry, **fitted.facts}
+    files = {"state.pt": to_bytes(fitted.strategy.state_dict()), "fit.json": _json(described)}
+    return files | {"health.csv": fitted.health.to_csv(index=False).encode()}
+
+
+def restore(payload: Payload, sources: Mapping[str, Source], device: torch.device) -> Strategy:
+    """A fitted strategy from a fit cell's files."""
+    described = json.loads(payload["fit.json"])
+    strategy = _structure(described, sources, device)
+    strategy.load_state_dict(from_bytes(payload["state.pt"]), strict=True)
+    return strategy.to(device).eval()
+
+
+def _structure(described: Mapping[str, Any], sources: Mapping[str, Source], device: torch.device) -> Strategy:
+    """The untrained strategy of a stored fit, its parents' structure included (their weights are in its own)."""
+    cell = FitCell.model_validate(described["cell"])
+    kind = load_strategy(cell.strategy.name, sources.get(cell.strategy.name))
+    info = Info.model_validate(described["info"])
+    recipe = Recipe(kind, encoders()[cell.encoder.name], cell.encoder.arguments, cell.strategy.params, info)
+    parents = {role: _structure(parent, sources, device) for role, parent in described["parents"].items()}
+    return build(recipe, device, Seeds(0, 0), parents)
+
+
+def _embed(job: Job, cell: EmbedCell, parents: Mapping[str, Payload]) -> dict[str, bytes]:
+    corpus, device = open_corpus(job.corpus), torch.device(job.device)
+    strategy = restore(parents["fit"], job.sources, device)
+    signals = corpus_signals(corpus, cell.input, cell.lead_set, job.rows.train, device)
+    buffer = io.BytesIO()
+    np.save(buffer, embed_corpus(strategy, corpus, cell.input, signals, cell.precision))
+    return {"embeddings.npy": buffer.getvalue()}
+
+
+def _predict(job: Job, cell: PredictCell, parents: Mapping[str, Payload]) -> dict[str, bytes]:
+    corpus, chosen = open_corpus(job.corpus), {}
+    if cell.readout == "classifier":
+        device = torch.device(job.device)
+        classifier = restore(parents["fit"], job.sources, device)
+        if not isinstance(classifier, Classifier):
+            raise TypeError(f"{classifier.name} is no classifier")
+        signals = corpus_signals(corpus, cell.input, cell.lead_set, job.rows.train, device)
+        result = predict_from_classifier(
+            classifier, corpus, cell.task, job.rows, cell.input, signals, cell.precision
+        )
+    else:
+        embeddings = np.load(io.BytesIO(parents["embed"]["embeddings.npy"]))
+        seed = derive_seed(cell.suite_seed, "readout", cell.seed_index)
+        result, chosen = predict_from_embeddings(
+            embeddings, corpus, cell.task, job.rows, cell.readout, seed, cell.threads
+        )
+    return {"scores.parquet": result.to_bytes(), "predict.json": _json(chosen)}
+
+
+@lru_cache(maxsize=8)
+def open_corpus(folder: Path) -> PreparedCorpus:
+    """A prepared corpus, opened once a process."""
+    return PreparedCorpus.open(folder)
+
+
+@lru_cache(maxsize=2)
+def device_signals(folder: Path, spec: str, lead_set_name: str, train: bytes, device: str) -> Signals:
+    """A corpus on the device, kept between the cells of a warm worker."""
+    from bench.train.budget import InputSpec
+
+    rows = np.frombuffer(train, dtype=np.int64)
+    return corpus_signals(
+        open_corpus(folder), InputSpec.model_validate_json(spec), lead_set_name, rows, torch.device(device)
+    )
+
+
+def _json(content: Any) -> bytes:
+    return json.dumps(content, indent=1, sort_keys=True).encode()

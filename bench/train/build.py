@@ -1,0 +1,148 @@
+"""From a description to a trained strategy: building, fitting and rebuilding, the same in every process."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from bench.data.corpus import PreparedCorpus
+from bench.data.leads import lead_set
+from bench.nn.encoder import Encoder
+from bench.train.budget import Budget, InputSpec
+from bench.train.fit import Fit, Seeds, count_parameters, random_state
+from bench.train.inputs import Signals, TrainingSet, load_signals, record_fields, training_set
+from bench.train.strategy import Field, Info, Strategy
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Record rows of one cell.
+
+    Attributes:
+        train: what a label-free fit trains on; labelled: the label subset of it; val, test: whole parts;
+            val_subset: the validation records of the same label fraction.
+    """
+
+    train: np.ndarray
+    labelled: np.ndarray
+    val: np.ndarray
+    val_subset: np.ndarray
+    test: np.ndarray
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that builds a strategy; plain enough to be stored as JSON beside its weights."""
+
+    strategy: type[Strategy]
+    encoder: type[Encoder]
+    encoder_arguments: dict[str, Any]
+    params: dict[str, Any]
+    info: Info
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A finished fit: the strategy in evaluation mode, what it cost, and its health record."""
+
+    strategy: Strategy
+    facts: dict[str, Any]
+    health: pd.DataFrame
+
+
+def make_info(
+    corpus: PreparedCorpus,
+    spec: InputSpec,
+    lead_set_name: str,
+    instances: int,
+    task: str | None,
+    steps: int,
+) -> Info:
+    """What a strategy may know before it is built."""
+    leads = lead_set(lead_set_name)
+    samples = spec.window or int(corpus.records["length"].iloc[0])
+    known = corpus.tasks[task] if task else None
+    return Info(
+        leads=1 if spec.instance == "lead" else len(leads),
+        samples=samples,
+        rate=spec.rate,
+        instances=instances * (len(leads) if spec.instance == "lead" else 1),
+        classes=known.classes if known else (),
+        kind=known.kind if known else "single",
+        tasks={name: len(t.classes) for name, t in corpus.tasks.items()} if task else {},
+        steps=steps,
+    )
+
+
+def build(
+    recipe: Recipe, device: torch.device, seeds: Seeds, parents: Mapping[str, Strategy] | None = None
+) -> Strategy:
+    """Build encoder and strategy from seeds that do not depend on the strategy."""
+    params = recipe.strategy.Params.model_validate(recipe.params)
+    leads = recipe.strategy.encoder_leads(recipe.info.leads, params)
+    with random_state(torch.device("cpu"), seeds.seed("init")):
+        encoder = recipe.encoder(leads=leads, **recipe.encoder_arguments)
+    with random_state(torch.device("cpu"), seeds.seed("heads")):
+        strategy = recipe.strategy(encoder, params, recipe.info, parents or {})
+    return strategy.to(device)
+
+
+def rebuild(
+    recipe: Recipe, state: dict[str, Any], device: torch.device, parents: Mapping[str, Strategy] | None = None
+) -> Strategy:
+    """A fitted strategy from its stored weights, in evaluation mode."""
+    strategy = build(recipe, device, Seeds(0, 0), parents)
+    strategy.load_state_dict(state, strict=True)
+    return strategy.eval()
+
+
+def prepare_fit(
+    recipe: Recipe,
+    corpus: PreparedCorpus,
+    spec: InputSpec,
+    lead_set_name: str,
+    rows: Rows,
+    task: str | None,
+    budget: Budget,
+    seeds: Seeds,
+    device: torch.device,
+    precision: str,
+    parents: Mapping[str, Strategy] | None = None,
+    signals: Signals | None = None,
+    on_step: Callable[[int, int], None] | None = None,
+) -> Fit:
+    """A fit ready to run."""
+    kind = recipe.strategy
+    signals = signals or load_signals(corpus, spec, lead_set(lead_set_name), device, rows.train)
+    train = rows.labelled if kind.labelled_only else rows.train
+    validation = rows.val_subset if Field.LABELS in kind.needs else rows.val
+
+    def instances(which: np.ndarray, known: np.ndarray) -> TrainingSet:
+        fields = record_fields(corpus, which, kind.needs, kind.name, task, known, device)
+        return training_set(signals, which, fields, spec)
+
+    strategy = build(recipe, device, seeds, parents)
+    held_out = instances(validation, validation) if budget.selection == "best_val_loss" else None
+    return Fit(
+        strategy, instances(train, rows.labelled), budget, seeds, held_out, precision, on_step=on_step
+    )
+
+
+def finish(fit: Fit) -> Fitted:
+    """Run a fit to its end and describe it."""
+    fit.run()
+    facts = {
+        "info": fit.strategy.info.model_dump(mode="json"),
+        "steps": fit.done,
+        "selected_step": fit.selection.step if fit.selection.step >= 0 else fit.done,
+        "instances": len(fit.data),
+        "batch": fit.batch,
+        "epochs": fit.epoch + 1,
+        "views": fit.tally.views,
+        "lead_samples": fit.tally.lead_samples,
+        "parameters": count_parameters(fit.strategy),
+    }
+    return Fitted(fit.strategy.eval(), facts, pd.DataFrame(fit.health))
