@@ -112,4 +112,6 @@ def _age(text: str) -> float:
 def missing_notes(ages: list[float], sexes: list[str]) -> list[Note]:
     """One line each for the number of records without age and without sex."""
     counts = Counter({"age": sum(age != age for age in ages), "sex": sexes.count("")})
-    return [Note("", "note", f"{name} missing in {count:,} records") for name, count in counts.items() if count]
+    return [
+        Note("", "note", f"{name} missing in {count:,} records") for name, count in counts.items() if count
+    ]

@@ -66,7 +66,11 @@ FORM_TITLES: dict[Form, str] = {
 COMPLETE: dict[Form, int] = {"denoised": 10_646, "raw": 10_646, "wfdb": 10_247}
 """Records of each distribution."""
 
-LICENCES: dict[Form, str] = {"denoised": "CC0 1.0 (reported)", "raw": "CC0 1.0 (reported)", "wfdb": "CC BY 4.0"}
+LICENCES: dict[Form, str] = {
+    "denoised": "CC0 1.0 (reported)",
+    "raw": "CC0 1.0 (reported)",
+    "wfdb": "CC BY 4.0",
+}
 CITATION = (
     "Zheng et al., A 12-lead electrocardiogram database for arrhythmia research covering more than 10,000 patients,"
     " Scientific Data 7:48 (2020); https://doi.org/10.1038/s41597-020-0386-x"
@@ -110,7 +114,7 @@ class ChapmanReader:
         return CorpusIndex(
             name=name,
             title=f"{name} ({len(rows):,} simulated records)" if mark else self._title(len(rows), form),
-            records=_records(rows, ids, first, official_parts(sheet), paths, name),
+            records=_records(rows, ids, first, official_parts(sheet, form), paths, name),
             labels=label_table(_labels(rows, ids)),
             tasks=_tasks(sheet),
             notes=tuple(notes),
@@ -156,7 +160,9 @@ def _csv_paths(root: Path, form: Form, sheet: pd.DataFrame, notes: list[Note]) -
     unknown = sorted(set(files) - set(sheet["FileName"]))
     notes.extend(Note(name, "rejected", f"no row in {SHEET}") for name in unknown)
     return {
-        row: files[name].relative_to(root).as_posix() for row, name in sheet["FileName"].items() if name in files
+        row: files[name].relative_to(root).as_posix()
+        for row, name in sheet["FileName"].items()
+        if name in files
     }
 
 
@@ -223,7 +229,9 @@ def _first_ids(sheet: pd.DataFrame, ids: pd.Series) -> pd.Series:
 def _duplicate_notes(rows: pd.Index, ids: pd.Series, first: pd.Series) -> list[Note]:
     kept = set(ids[rows])
     pairs = [(ids[row], first[row]) for row in rows if ids[row] != first[row] and first[row] in kept]
-    return [Note(record, "note", f"a duplicate of {other}; both have one patient id") for record, other in pairs]
+    return [
+        Note(record, "note", f"a duplicate of {other}; both have one patient id") for record, other in pairs
+    ]
 
 
 def _records(

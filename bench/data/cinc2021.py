@@ -80,7 +80,9 @@ class CincReader:
         ages = [_known_age(header, source) for header, source in zip(headers, sources, strict=True)]
         sexes = [header.sex for header in headers]
         unknown = [h.record for h, source in zip(headers, sources, strict=True) if source == "unknown"]
-        notes += [Note(record, "note", "neither id nor folder tells its source database") for record in unknown]
+        notes += [
+            Note(record, "note", "neither id nor folder tells its source database") for record in unknown
+        ]
         notes += missing_notes(ages, sexes)
         mark = simulation(root)
         name = mark.get("name", "cinc2021")

@@ -4,6 +4,7 @@ A reader turns a folder on disk into a `CorpusIndex` (tables, no signals) and re
 `bench.data.prepare` streams those records into a `PreparedCorpus`: a flat int16 microvolt memory-map and tables.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -180,7 +181,9 @@ class PreparedCorpus:
         try:
             header = json.loads((folder / "corpus.json").read_text())
         except FileNotFoundError:
-            raise CorpusError(f"no prepared corpus at {folder}; run `leadboard run` or prepare it again") from None
+            raise CorpusError(
+                f"no prepared corpus at {folder}; run `leadboard run` or prepare it again"
+            ) from None
         header["tasks"] = {
             t["name"]: Task(t["name"], t["kind"], tuple(t["classes"])) for t in header.pop("tasks")
         }
@@ -201,8 +204,19 @@ class PreparedCorpus:
 
     @cached_property
     def records(self) -> pd.DataFrame:
-        """One row a record, in the order of the signals."""
-        return pd.read_parquet(self.folder / "records.parquet")
+        """One row a record, in the order of the signals; measurements the corpus lacks come from `attributes`."""
+        records = pd.read_parquet(self.folder / "records.parquet")
+        measured = self.folder / "attributes.parquet"
+        if measured.exists():
+            table = pd.read_parquet(measured).set_index("record").reindex(records["record"])
+            for name in ATTRIBUTES:
+                records[name] = records[name].fillna(pd.Series(table[name].to_numpy(), index=records.index))
+        return records
+
+    def measurements_fingerprint(self) -> str:
+        """SHA-256 of the eleven attributes, which may be measured after preparation."""
+        values = self.records[list(ATTRIBUTES)].to_numpy(np.float64)
+        return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
 
     @cached_property
     def labels(self) -> pd.DataFrame:

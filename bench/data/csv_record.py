@@ -33,7 +33,9 @@ def read_csv_record(path: Path, rate: float, unit: str) -> RawRecord:
     except FileNotFoundError:
         raise CorpusError(f"signal file {path.name} is missing") from None
     except ValueError as error:  # pandas' own errors are ValueErrors too
-        raise CorpusError(f"{path.name} is no table of numbers: {' '.join(str(error).split())[:120]}") from None
+        raise CorpusError(
+            f"{path.name} is no table of numbers: {' '.join(str(error).split())[:120]}"
+        ) from None
     try:
         positions = lead_positions(names if titled else LEADS)
     except ValueError as error:

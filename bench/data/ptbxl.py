@@ -28,13 +28,34 @@ RELEASES: dict[str, int] = {"1.0.1": 21_837, "1.0.2": 21_801, "1.0.3": 21_799}
 """Records of each release."""
 
 DUPLICATES = frozenset(
-    [137, *range(139, 144), 145, 456, 458, 459, 461, 462, 2506, 2511, 3795, 3798, 3800, 3801, 3832, 5817, 7777]
+    [
+        137,
+        *range(139, 144),
+        145,
+        456,
+        458,
+        459,
+        461,
+        462,
+        2506,
+        2511,
+        3795,
+        3798,
+        3800,
+        3801,
+        3832,
+        5817,
+        7777,
+    ]
     + [7779, 7782, 9821, 9825, 9888, 11810, 11814, 11815, 11817, 11838, 13791, 13793, 13796, 13797, 13799]
     + [15742, 18150]
 )
 """The 38 ids release 1.0.3 dropped because their signals repeat another record's."""
 
-FOLD_SIZES: dict[str, tuple[int, int, int]] = {"1.0.1": (17_441, 2_193, 2_203), "1.0.3": (17_418, 2_183, 2_198)}
+FOLD_SIZES: dict[str, tuple[int, int, int]] = {
+    "1.0.1": (17_441, 2_193, 2_203),
+    "1.0.3": (17_418, 2_183, 2_198),
+}
 """Records in train (folds 1-8), validation (9) and test (10) of a complete release (spec a.6)."""
 
 LICENCE = "CC BY 4.0"
@@ -152,7 +173,10 @@ def _title(count: int, release: str) -> str:
 
 def _present(folder: Path, table: pd.DataFrame, notes: list[Note]) -> pd.DataFrame:
     """The rows whose signal file is there; a signal file without row is noted as rejected."""
-    stems = {f"{folder.name}/{path.relative_to(folder).with_suffix('').as_posix()}" for path in folder.rglob("*.dat")}
+    stems = {
+        f"{folder.name}/{path.relative_to(folder).with_suffix('').as_posix()}"
+        for path in folder.rglob("*.dat")
+    }
     unknown = sorted(stems - set(table["path"]))
     notes.extend(Note(Path(stem).name, "rejected", "no row in ptbxl_database.csv") for stem in unknown)
     complete = table[["patient_id", "strat_fold", "scp_codes"]].notna().all(axis=1)

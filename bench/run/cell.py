@@ -54,6 +54,7 @@ class FitCell(_Cell):
     Attributes:
         corpus: fingerprint of the prepared corpus it trains on.
         task, subset: only where the strategy declares labels; else the fit is shared by all of them.
+        measurements: fingerprint of the attributes, only where the strategy declares them.
     """
 
     stage: Literal["fit"] = "fit"
@@ -66,6 +67,7 @@ class FitCell(_Cell):
     strategy: StrategySpec
     task: str | None = None
     subset: Subset | None = None
+    measurements: str | None = None
     suite_seed: int
     seed_index: int
     budget: Budget
@@ -78,6 +80,7 @@ class EmbedCell(_Cell):
     corpus: str
     input: InputSpec
     lead_set: str
+    measurements: str | None = None
 
 
 class PredictCell(_Cell):
@@ -85,7 +88,6 @@ class PredictCell(_Cell):
 
     Attributes:
         readout: 'probe' or 'boosting' on embeddings (parent `embed`), 'classifier' (parent `fit`).
-        select_on: validation records that choose the regularisation: those of the label 'subset', or 'all'.
     """
 
     stage: Literal["predict"] = "predict"
@@ -95,7 +97,6 @@ class PredictCell(_Cell):
     task: str
     subset: Subset
     readout: Literal["probe", "boosting", "classifier"]
-    select_on: Literal["subset", "all"] = "subset"
     lead_set: str
     input: InputSpec
     suite_seed: int

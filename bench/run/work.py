@@ -21,7 +21,8 @@ from bench.run.provenance import cell_provenance
 from bench.run.registry import Source, encoders, load_strategy
 from bench.run.status import Status
 from bench.run.store import Payload
-from bench.train.build import Recipe, Rows, build, finish, make_info, prepare_fit, rebuild
+from bench.train.budget import InputSpec
+from bench.train.build import Recipe, Rows, build, finish, make_info, prepare_fit
 from bench.train.checkpoint import from_bytes, to_bytes
 from bench.train.fit import Seeds
 from bench.train.inputs import Signals
@@ -91,7 +92,7 @@ def _fit(job: Job, cell: FitCell, parents: Mapping[str, Payload]) -> dict[str, b
     )
     seeds, device = Seeds(cell.suite_seed, cell.seed_index), torch.device(job.device)
     built = {role: restore(payload, job.sources, device) for role, payload in parents.items()}
-    signals = device_signals(job.corpus, cell.input.model_dump_json(), cell.lead_set, job.rows.train.tobytes(), job.device)
+    signals = _signals(job, cell.input, cell.lead_set)
     fitted = finish(
         prepare_fit(
             recipe, corpus, cell.input, cell.lead_set, job.rows, cell.task, cell.budget, seeds, device,
@@ -125,7 +126,7 @@ def _structure(described: Mapping[str, Any], sources: Mapping[str, Source], devi
 def _embed(job: Job, cell: EmbedCell, parents: Mapping[str, Payload]) -> dict[str, bytes]:
     corpus, device = open_corpus(job.corpus), torch.device(job.device)
     strategy = restore(parents["fit"], job.sources, device)
-    signals = corpus_signals(corpus, cell.input, cell.lead_set, job.rows.train, device)
+    signals = _signals(job, cell.input, cell.lead_set)
     buffer = io.BytesIO()
     np.save(buffer, embed_corpus(strategy, corpus, cell.input, signals, cell.precision))
     return {"embeddings.npy": buffer.getvalue()}
@@ -138,7 +139,7 @@ def _predict(job: Job, cell: PredictCell, parents: Mapping[str, Payload]) -> dic
         classifier = restore(parents["fit"], job.sources, device)
         if not isinstance(classifier, Classifier):
             raise TypeError(f"{classifier.name} is no classifier")
-        signals = corpus_signals(corpus, cell.input, cell.lead_set, job.rows.train, device)
+        signals = _signals(job, cell.input, cell.lead_set)
         result = predict_from_classifier(
             classifier, corpus, cell.task, job.rows, cell.input, signals, cell.precision
         )
@@ -157,15 +158,17 @@ def open_corpus(folder: Path) -> PreparedCorpus:
     return PreparedCorpus.open(folder)
 
 
-@lru_cache(maxsize=2)
-def device_signals(folder: Path, spec: str, lead_set_name: str, train: bytes, device: str) -> Signals:
-    """A corpus on the device, kept between the cells of a warm worker."""
-    from bench.train.budget import InputSpec
+def _signals(job: Job, spec: InputSpec, lead_set_name: str) -> Signals:
+    return _cached_signals(job.corpus, spec, lead_set_name, job.rows.train.tobytes(), job.device)
 
+
+@lru_cache(maxsize=2)
+def _cached_signals(
+    folder: Path, spec: InputSpec, lead_set_name: str, train: bytes, device: str
+) -> Signals:
+    """A corpus on the device, kept between the cells of a warm worker."""
     rows = np.frombuffer(train, dtype=np.int64)
-    return corpus_signals(
-        open_corpus(folder), InputSpec.model_validate_json(spec), lead_set_name, rows, torch.device(device)
-    )
+    return corpus_signals(open_corpus(folder), spec, lead_set_name, rows, torch.device(device))
 
 
 def _json(content: Any) -> bytes:

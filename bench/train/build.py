@@ -90,15 +90,6 @@ def build(
     return strategy.to(device)
 
 
-def rebuild(
-    recipe: Recipe, state: dict[str, Any], device: torch.device, parents: Mapping[str, Strategy] | None = None
-) -> Strategy:
-    """A fitted strategy from its stored weights, in evaluation mode."""
-    strategy = build(recipe, device, Seeds(0, 0), parents)
-    strategy.load_state_dict(state, strict=True)
-    return strategy.eval()
-
-
 def prepare_fit(
     recipe: Recipe,
     corpus: PreparedCorpus,

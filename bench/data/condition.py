@@ -1,0 +1,132 @@
+"""From a record as read to what is stored: missing samples, flat leads, rate, band, int16 microvolts.
+
+Every repair is reported; what cannot be repaired is a CorpusError whose message is the line of the quality report.
+"""
+
+from fractions import Fraction
+
+import numpy as np
+
+from bench.data.corpus import CorpusError, Note, RawRecord
+from bench.data.leads import LEADS
+
+Band = tuple[float, float]
+
+MISSING_LIMIT = 0.05
+"""A lead with a larger share of missing samples cannot be interpolated honestly."""
+
+FULL_SCALE = 32_767
+"""Largest stored microvolts; -32768 stays free, it means a missing sample in the corpora's own files."""
+
+FILTER_ORDER = 3
+
+
+def condition(
+    record: str, raw: RawRecord, rate: int, band: Band | None = None
+) -> tuple[np.ndarray, list[Note]]:
+    """Repair, resample, filter and quantise one record, in this order.
+
+    Args:
+        record: record id, for the notes.
+        raw: (samples, 12) float32 millivolts at any rate, NaN where missing.
+        rate: Hz to store.
+        band: low and high edge in Hz of a zero-phase Butterworth band-pass of order 3; None: no filter.
+
+    Returns:
+        (samples', 12) int16 microvolts, and what was repaired or is worth knowing.
+
+    Raises:
+        CorpusError: the record must be rejected; the message says why.
+    """
+    signal, notes = examine(record, raw)
+    signal = resample(signal, raw.rate, rate)
+    if band is not None:
+        signal = band_pass(signal, rate, band)
+    microvolts = np.rint(signal * np.float32(1000.0))
+    clipped = np.abs(microvolts) > FULL_SCALE
+    if clipped.any():
+        leads = _leads(clipped.any(axis=0))
+        reason = f"{int(clipped.sum()):,} samples beyond 32.767 mV clipped in {leads}"
+        notes.append(Note(record, "repaired", reason))
+    return np.clip(microvolts, -FULL_SCALE, FULL_SCALE).astype(np.int16), notes
+
+
+def examine(record: str, raw: RawRecord) -> tuple[np.ndarray, list[Note]]:
+    """Repair missing samples and report flat leads, at the record's own rate.
+
+    A record with some flat leads is kept: its other leads are sound, and a lead set may not need the flat ones.
+
+    Returns:
+        (samples, 12) float32 millivolts without NaN, and the notes.
+
+    Raises:
+        CorpusError: no samples, a lead with more than 5 % missing, or not one lead with a signal.
+    """
+    if not len(raw.signal):
+        raise CorpusError("the record has no samples")
+    notes = [Note(record, "repaired", reason) for reason in raw.notes]
+    signal = raw.signal
+    missing = ~np.isfinite(signal)
+    if missing.any():
+        signal = _interpolate(signal, missing)
+        where = _leads(missing.any(axis=0))
+        notes.append(
+            Note(record, "repaired", f"{int(missing.sum()):,} missing samples interpolated in {where}")
+        )
+    low, high = signal.min(axis=0), signal.max(axis=0)
+    flat = low == high
+    if flat.all():
+        raise CorpusError("all leads are zero" if not signal.any() else "all leads are flat")
+    if flat.any():
+        values = sorted({float(value) for value in low[flat]})
+        level = " and ".join(f"{value:g}" for value in values[:3])
+        notes.append(Note(record, "note", f"flat lead {_leads(flat)} (constant {level} mV), kept"))
+    return signal, notes
+
+
+def _interpolate(signal: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """Fill gaps linearly in time, lead by lead; the nearest sample at the ends."""
+    share = missing.mean(axis=0)
+    lost = share > MISSING_LIMIT
+    if lost.any():
+        raise CorpusError(f"{share.max():.1%} of the samples are missing in lead {_leads(lost)}")
+    filled = signal.copy()
+    time = np.arange(len(signal))
+    for lead in np.flatnonzero(share):
+        gap = missing[:, lead]
+        filled[gap, lead] = np.interp(time[gap], time[~gap], signal[~gap, lead])
+    return filled
+
+
+def _leads(chosen: np.ndarray) -> str:
+    return ", ".join(lead for lead, flag in zip(LEADS, chosen, strict=True) if flag)
+
+
+def resample(signal: np.ndarray, rate: float, wanted: int) -> np.ndarray:
+    """Polyphase resampling along time; a line through the ends keeps the baseline from ringing there.
+
+    Returns:
+        (ceil(samples * wanted / rate), 12) float32.
+    """
+    ratio = Fraction(wanted) / Fraction(rate).limit_denominator(1000)
+    if ratio == 1:
+        return signal
+    from scipy.signal import resample_poly
+
+    leads = np.ascontiguousarray(signal.T)
+    return resample_poly(leads, ratio.numerator, ratio.denominator, axis=1, padtype="line").T
+
+
+def band_pass(signal: np.ndarray, rate: int, band: Band) -> np.ndarray:
+    """Zero-phase Butterworth band-pass of order 3 in each direction.
+
+    Raises:
+        CorpusError: the record is too short for the filter's run-in.
+    """
+    from scipy.signal import butter, sosfiltfilt
+
+    sections = butter(FILTER_ORDER, band, "bandpass", fs=rate, output="sos")
+    try:
+        return sosfiltfilt(sections, signal, axis=0).astype(np.float32)
+    except ValueError:
+        raise CorpusError(f"{len(signal)} samples are too few for the band-pass") from None

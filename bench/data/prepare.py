@@ -1,0 +1,183 @@
+"""Turns a corpus on disk into a `PreparedCorpus`, in parallel, in constant memory, once.
+
+The folder's name derives from a cheap signature of the source, so a second preparation only opens what is there.
+"""
+
+import hashlib
+import importlib
+import json
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from bench.data.condition import Band, condition
+from bench.data.corpus import CorpusError, Note, PreparedCorpus, Reader
+from bench.data.writer import PreparedWriter
+
+Progress = Callable[[int, int], None]
+Job = tuple[str, str]
+"""Record id and path."""
+Outcome = tuple[str, np.ndarray | None, list[Note]]
+"""Record id, (samples, 12) int16 microvolts or None when rejected, notes."""
+
+_CHUNK = 16
+"""Records a worker does at a time: long enough to hide the call, short enough for half-hour records."""
+
+_WORTH_A_WORKER = 500
+"""Records below which another process costs more to start than it saves."""
+
+_CODE = (
+    "prepare",
+    "condition",
+    "writer",
+    "corpus",
+    "leads",
+    "wfdb_record",
+    "wfdb_header",
+    "csv_record",
+    "challenge",
+)
+"""Modules of bench.data whose source, beside the reader's, decides what a preparation gives."""
+
+
+def prepare(
+    reader: Reader,
+    root: Path,
+    out_dir: Path,
+    rate: int,
+    band: Band | None = None,
+    workers: int | None = None,
+    max_bad: float = 0.05,
+    progress: Progress | None = None,
+) -> PreparedCorpus:
+    """Prepare a corpus, or open it if this very source was prepared before.
+
+    The result does not depend on `workers`. An interrupted preparation leaves nothing that looks like a corpus.
+
+    Args:
+        reader: the corpus's layout.
+        root: the folder on disk.
+        out_dir: where prepared corpora lie, one folder each.
+        rate: Hz to store; other rates are resampled.
+        band: low and high edge of a band-pass in Hz; None: no filter.
+        workers: processes; 1: this one alone; None: at most one a core and one for every 500 records.
+        max_bad: largest share of records that may turn out unreadable. Records a cohort leaves out do not count.
+        progress: called with the number of records done and their total.
+
+    Raises:
+        CorpusError: no corpus there, or too many bad records; the quality report is written in either case.
+    """
+    _check(rate, band)
+    folder = prepared_folder(reader, root, out_dir, rate, band)
+    if (folder / "corpus.json").is_file():
+        return PreparedCorpus.open(folder)
+    index = reader.index(root)
+    jobs = list(zip(index.records["record"], index.records["path"], strict=True))
+    with PreparedWriter(index, folder, rate, band) as writer:
+        for done, (record, signal, notes) in enumerate(_outcomes(reader, root, jobs, rate, band, workers), 1):
+            writer.add(record, signal, notes)
+            if progress:
+                progress(done, len(jobs))
+        if writer.rejected == len(jobs) or writer.rejected > max_bad * len(jobs):
+            report = out_dir / f"{folder.name}.quality.csv"
+            writer.write_quality(report)
+            raise CorpusError(
+                f"{index.title}: {writer.rejected:,} of {len(jobs):,} records are unusable, {max_bad:.0%} may be;"
+                f" {report} says why for each"
+            )
+        return writer.finish()
+
+
+def prepared_folder(reader: Reader, root: Path, out_dir: Path, rate: int, band: Band | None = None) -> Path:
+    """Where a source's prepared corpus lies: its name derives from files, reader, parameters and code.
+
+    Looks at names, sizes and times of the files below `root`, never into them.
+
+    Raises:
+        CorpusError: no such folder.
+    """
+    if not root.is_dir():
+        raise CorpusError(f"no folder {root}; give the folder that holds the corpus")
+    facts = [repr(reader), str(root.resolve()), _files_signature(root), rate, band, _code_signature(reader)]
+    digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    name = type(reader).__name__.removesuffix("Reader").lower()
+    return out_dir / f"{name}-{rate}hz-{digest[:16]}"
+
+
+def _check(rate: int, band: Band | None) -> None:
+    if rate < 1:
+        raise ValueError(f"rate {rate} Hz; give a positive whole number")
+    if band is not None and not 0 < band[0] < band[1] < rate / 2:
+        raise ValueError(f"band {band} Hz does not lie within 0 and {rate / 2:g} Hz, half the rate")
+
+
+def _files_signature(root: Path) -> list[object]:
+    """Name, size and time of each file at the root (tables lie there); count, bytes and newest time of the rest."""
+    tables, count, size, newest = [], 0, 0, 0
+    for folder, names, files in os.walk(root):
+        names.sort()
+        for name in sorted(files):
+            stat = os.stat(os.path.join(folder, name))  # noqa: PTH116, PTH118 - 40,000 files: Path costs twice
+            if folder == str(root):
+                tables.append([name, stat.st_size, stat.st_mtime_ns])
+            else:
+                count, size, newest = count + 1, size + stat.st_size, max(newest, stat.st_mtime_ns)
+    return [tables, count, size, newest]
+
+
+def _code_signature(reader: Reader) -> str:
+    modules = [f"bench.data.{name}" for name in _CODE]
+    digest = hashlib.sha256()
+    for name in [*modules, type(reader).__module__]:
+        file = importlib.import_module(name).__file__
+        digest.update(Path(file).read_bytes() if file else b"")
+    return digest.hexdigest()
+
+
+def _outcomes(
+    reader: Reader, root: Path, jobs: Sequence[Job], rate: int, band: Band | None, workers: int | None
+) -> Iterator[Outcome]:
+    """Every record's outcome, in the order of the jobs, whoever does them."""
+    if workers is None:
+        workers = min(os.cpu_count() or 1, 1 + len(jobs) // _WORTH_A_WORKER)
+    chunks = [jobs[start : start + _CHUNK] for start in range(0, len(jobs), _CHUNK)]
+    if workers == 1:
+        return chain.from_iterable(_process(reader, root, chunk, rate, band) for chunk in chunks)
+    return _in_parallel(reader, root, chunks, rate, band, workers)
+
+
+def _in_parallel(
+    reader: Reader, root: Path, chunks: list[Sequence[Job]], rate: int, band: Band | None, workers: int
+) -> Iterator[Outcome]:
+    """Keep every worker busy with three chunks ahead, no more: memory must not grow with the corpus."""
+    context = multiprocessing.get_context("spawn")  # a fork of a process with threads (torch) can hang
+    ahead: deque[Future[list[Outcome]]] = deque()
+    with ProcessPoolExecutor(workers, context) as pool:
+        try:
+            for chunk in chunks:
+                ahead.append(pool.submit(_process, reader, root, chunk, rate, band))
+                if len(ahead) > 3 * workers:
+                    yield from ahead.popleft().result()
+            while ahead:
+                yield from ahead.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _process(reader: Reader, root: Path, jobs: Sequence[Job], rate: int, band: Band | None) -> list[Outcome]:
+    return [_process_one(reader, root, job, rate, band) for job in jobs]
+
+
+def _process_one(reader: Reader, root: Path, job: Job, rate: int, band: Band | None) -> Outcome:
+    record, path = job
+    try:
+        signal, notes = condition(record, reader.read(root, path), rate, band)
+    except CorpusError as error:
+        return record, None, [Note(record, "rejected", str(error))]
+    return record, signal, notes

@@ -1,0 +1,89 @@
+"""The machine's measurements of a simulated record, from its parameters with a machine's small errors.
+
+Their redundancies are the real ones: QT and QRS from the three fiducial samples, QTc by Bazett.
+"""
+
+import numpy as np
+
+from bench.data.simulator.activity import QT_POWER
+from bench.data.simulator.findings import qrs_span
+from bench.data.simulator.heart import QRS, Heart, wave
+from bench.data.simulator.rhythms import Rhythm
+
+RATE = 500  # Hz, of the fiducial samples
+_CENTRE = 242.0  # sample of the median beat around which the machine places QRS
+
+
+def in_record(times: np.ndarray, seconds: float) -> np.ndarray:
+    """Which events fall within the recording."""
+    return (times >= 0) & (times < seconds)
+
+
+def ventricular_rate(rhythm: Rhythm, seconds: float) -> np.ndarray:
+    """Mean rate (n,), bpm, from the first to the last beat of the recording."""
+    inside = in_record(rhythm.onset, seconds)
+    first = np.where(inside, rhythm.onset, np.inf).min(axis=1)
+    last = np.where(inside, rhythm.onset, -np.inf).max(axis=1)
+    return 60 * (inside.sum(axis=1) - 1) / (last - first)
+
+
+def atrial_rate(rhythm: Rhythm, ventricular: np.ndarray, seconds: float, rng: np.random.Generator) -> np.ndarray:
+    """Atrial rate (n,), bpm, as a machine finds it.
+
+    That of the P waves where there are any; in flutter and fibrillation it is guessed: the wavelets' rate, or half of
+    it, or what the ventricles do.
+    """
+    p = in_record(rhythm.p, seconds)
+    gaps = np.where(p[:, 1:] & p[:, :-1], np.diff(rhythm.p, axis=1), np.nan)
+    wavelets = in_record(rhythm.wavelet, seconds).sum(axis=1) * 60 / seconds
+    n = len(ventricular)
+    guess = rng.choice(4, n, p=[0.25, 0.15, 0.45, 0.15])
+    wild = np.choose(guess, [wavelets, wavelets / 2, ventricular, ventricular * rng.uniform(0.6, 2.6, n)])
+    few = p.sum(axis=1) < 3
+    gaps[few] = 1.0
+    return np.where(wavelets > 0, wild, np.where(few, ventricular, 60 / np.nanmedian(gaps, axis=1)))
+
+
+def frontal_axis(heart: Heart, names: tuple[str, ...]) -> np.ndarray:
+    """Electrical axis (n,), degrees from -89 to 270 as the machine writes it, of the area under some waves."""
+    at = [wave(name) for name in names]
+    area = (heart.vector[:, at] * (heart.rise + heart.fall)[:, at, None]).sum(axis=1)
+    one, two = (np.einsum("nj,nj->n", heart.leads[:, lead], area) for lead in (0, 1))
+    degrees = np.degrees(np.arctan2((2 * two - one) / np.sqrt(3), one))
+    return np.where(degrees < -89, degrees + 360, degrees)
+
+
+def measure(heart: Heart, rhythm: Rhythm, seconds: float, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """The eleven attributes of n records, integers; units as in `bench.data.corpus.ATTRIBUTES`."""
+    n = len(heart.pr)
+    ventricular = ventricular_rate(rhythm, seconds)
+    atrial = atrial_rate(rhythm, ventricular, seconds, rng)
+    start, end = qrs_span(heart)
+    t = wave("t")
+    cycle = np.clip(60 / ventricular, 0.25, 2.0)
+    t_end = (heart.centre[:, t] + 2.1 * heart.fall[:, t]) * cycle**QT_POWER
+    onset = _CENTRE - 0.30 * RATE * (end - start) + rng.normal(0, 4.5, n)
+    q_onset = np.rint(onset)
+    q_offset = np.rint(onset + RATE * (end - start) + rng.normal(0, 1.5, n))
+    t_offset = np.rint(onset + RATE * (t_end - start) + rng.normal(0, 4, n))
+    rate = np.rint(ventricular + rng.normal(0, 0.4, n))
+    qt = 2 * (t_offset - q_onset)
+    values = {
+        "VentricularRate": rate,
+        "AtrialRate": np.where(rng.random(n) < 0.001, 0, np.rint(atrial + rng.normal(0, 0.3, n))),
+        "QRSDuration": 2 * (q_offset - q_onset),
+        "QTInterval": qt,
+        "QTCorrected": np.rint(qt / np.sqrt(60 / rate)),
+        "RAxis": _circle(frontal_axis(heart, QRS) + rng.normal(0, 4, n)),
+        "TAxis": _circle(frontal_axis(heart, ("t",)) + rng.normal(0, 6, n)),
+        "QRSCount": in_record(rhythm.onset, seconds).sum(axis=1),
+        "QOnset": q_onset,
+        "QOffset": q_offset,
+        "TOffset": t_offset,
+    }
+    return {name: value.astype(np.int64) for name, value in values.items()}
+
+
+def _circle(degrees: np.ndarray) -> np.ndarray:
+    """Whole degrees from -89 to 270."""
+    return (np.rint(degrees) + 89) % 360 - 89

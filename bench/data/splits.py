@@ -1,0 +1,217 @@
+"""Who is trained on, selected on and tested on: splits and nested label subsets, always by patient.
+
+Every draw is made over patients sorted by id, never over rows, so the order of the record table changes nothing.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, Field, field_validator
+
+from bench.data.corpus import CorpusError
+
+PARTS: tuple[str, ...] = ("train", "val", "test")
+
+_SPLIT_DRAW, _LABEL_DRAW = 1, 2  # so that a split and a label subset of the same seed are unrelated draws
+
+
+class SplitSpec(BaseModel, frozen=True, extra="forbid"):
+    """How a corpus is split.
+
+    Attributes:
+        kind: 'official' (the corpus's own parts) or 'stratified' (by patient and the patient's rarest class).
+        seed: of the stratified draw; the official split ignores it.
+        shares: of the patients of each stratum in train, val and test.
+    """
+
+    kind: Literal["official", "stratified"]
+    seed: int = Field(default=0, ge=0)
+    shares: tuple[float, float, float] = (0.6, 0.2, 0.2)
+
+    @field_validator("shares")
+    @classmethod
+    def _sum_to_one(cls, shares: tuple[float, float, float]) -> tuple[float, float, float]:
+        if min(shares) <= 0 or abs(sum(shares) - 1) > 1e-9:
+            raise ValueError(f"shares {shares} must be positive and sum to 1")
+        return shares
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Row positions into the record table; no patient is in two parts.
+
+    Attributes:
+        parts: 'train', 'val' and 'test': ascending rows of the records that have targets for the task.
+        pretrain: every row of part train, with or without targets: what label-free pre-training sees.
+        fingerprint: SHA-256 of the sorted (record, part) pairs of all assigned records, labelled or not; equal for
+            two tasks whose records are assigned alike.
+        notes: lines for the report, such as how many records were left out to keep patients apart.
+    """
+
+    parts: dict[str, np.ndarray]
+    pretrain: np.ndarray
+    fingerprint: str
+    notes: tuple[str, ...] = ()
+
+
+class SkipFraction(Exception):
+    """A label fraction leaves too few patients to train on.
+
+    Attributes:
+        reason: one line for the table.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def make_split(records: pd.DataFrame, targets: pd.DataFrame, spec: SplitSpec) -> Split:
+    """Split a corpus for one task.
+
+    The official split keeps every record in its published part, but a record of train whose patient is also in val
+    or test, and one of val whose patient is also in test, is left out; `Split.notes` counts them.
+
+    Args:
+        records: columns record, patient and, for the official split, part.
+        targets: index record, one 0/1 column a class: the records labelled for the task (`PreparedCorpus.targets`).
+        spec: what split.
+
+    Raises:
+        CorpusError: the corpus has no official split, or a part ends up empty.
+    """
+    if spec.kind == "official":
+        assigned, notes = _official(records)
+    else:
+        assigned, notes = _stratified(records, targets, spec), ()
+    labelled = records["record"].isin(targets.index).to_numpy()
+    parts = {part: np.flatnonzero((assigned == part) & labelled) for part in PARTS}
+    for part, rows in parts.items():
+        if not len(rows):
+            raise CorpusError(f"part {part} of the {spec.kind} split has no labelled record; use more records")
+    return Split(parts, np.flatnonzero(assigned == "train"), _fingerprint(records["record"], assigned), notes)
+
+
+def _official(records: pd.DataFrame) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The part of each record, '' for none, and a note for each part that lost records."""
+    known = {"": -1} | {part: order for order, part in enumerate(PARTS)}
+    order = records["part"].map(known)
+    if order.isna().any():
+        raise CorpusError(f"unknown part {records['part'][order.isna()].iloc[0]!r}; there are {', '.join(PARTS)}")
+    if (order < 0).all():
+        raise CorpusError("the corpus has no official split; use a stratified one")
+    later = order.groupby(records["patient"]).transform("max")
+    moved = ((order >= 0) & (order < later)).to_numpy()
+    assigned = np.where(moved, "", records["part"].to_numpy(str))
+    counts = records["part"][moved].value_counts()
+    notes = (f"{counts[part]} records of {part} left out: patient in a later part" for part in counts.index)
+    return assigned, tuple(sorted(notes))
+
+
+def _stratified(records: pd.DataFrame, targets: pd.DataFrame, spec: SplitSpec) -> np.ndarray:
+    """The part of each record; patients without any label are a stratum of their own."""
+    every = targets.reindex(records["record"], fill_value=0).to_numpy()
+    position = _positions(rarest_class(records["patient"].to_numpy(), every), (spec.seed, _SPLIT_DRAW))
+    train, val = spec.shares[0], spec.shares[0] + spec.shares[1]
+    part = pd.Series(np.select([position <= train, position <= val], ["train", "val"], "test"), position.index)
+    return records["patient"].map(part).to_numpy(str)
+
+
+def _fingerprint(records: pd.Series, assigned: np.ndarray) -> str:
+    lines = sorted(f"{record}\t{part}" for record, part in zip(records, assigned, strict=True) if part)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def rarest_class(patients: np.ndarray, targets: np.ndarray) -> pd.Series:
+    """The stratum of each patient: of the classes any of their records carries, the one fewest patients carry.
+
+    Args:
+        patients: (n,) patient id of each record.
+        targets: (n, K) 0/1.
+
+    Returns:
+        Index patient, sorted; class position, -1 for a patient without any label. Ties go to the first class.
+    """
+    carries = pd.DataFrame(np.asarray(targets) > 0).groupby(np.asarray(patients)).any()
+    frequency = np.where(carries, carries.sum().to_numpy(), np.inf)
+    return pd.Series(np.where(carries.any(axis=1), frequency.argmin(axis=1), -1), carries.index)
+
+
+def _positions(strata: pd.Series, seed: Sequence[int]) -> pd.Series:
+    """A place in (0, 1) for each patient: (r + 1/2) / n, r the patient's random rank among the n of the stratum.
+
+    Taking everyone below f takes f of every stratum to the nearest whole patient, and nests in f.
+    """
+    draw = pd.Series(np.random.default_rng(seed).random(len(strata)), strata.index).groupby(strata)
+    return (draw.rank(method="first") - 0.5) / draw.transform("size")
+
+
+def label_subset(
+    rows: np.ndarray, patients: np.ndarray, targets: pd.DataFrame, fraction: float, seed: int
+) -> np.ndarray:
+    """The rows whose labels are known at a label fraction: nested in it, drawn by patient, proportional by stratum.
+
+    A patient's stratum is the rarest of their classes within these rows. Serves train and val alike.
+
+    Args:
+        rows: (n,) rows of one part.
+        patients: (n,) patient id of each of these rows.
+        targets: n rows in the same order, one 0/1 column a class.
+        fraction: in (0, 1]; each stratum gives it to the nearest whole patient. 1 gives all rows.
+        seed: of this draw; equal seeds nest.
+
+    Returns:
+        A subset of `rows` in their order; at least one patient's.
+
+    Raises:
+        ValueError: fraction outside (0, 1].
+    """
+    if not 0 < fraction <= 1:
+        raise ValueError(f"label fraction {fraction} must be above 0 and at most 1")
+    position = _positions(rarest_class(patients, targets.to_numpy()), (seed, _LABEL_DRAW))
+    chosen = position.index[position <= max(fraction, position.min())]
+    return rows[pd.Series(patients).isin(chosen).to_numpy()]
+
+
+def check_label_subset(
+    subset: np.ndarray,
+    rows: np.ndarray,
+    patients: np.ndarray,
+    targets: pd.DataFrame,
+    fraction: float,
+    min_patients: int = 2,
+) -> None:
+    """Refuse a training subset that leaves a class with too few patients.
+
+    A class that has fewer than `min_patients` in the whole part cannot be asked for more and is let pass.
+
+    Args:
+        subset: what `label_subset` gave for (rows, patients, targets, fraction).
+        rows: (n,) rows of the part.
+        patients: (n,) patient ids.
+        targets: n rows, one named 0/1 column a class.
+        fraction: for the message.
+        min_patients: patients each class needs.
+
+    Raises:
+        SkipFraction: with the first class that falls short, and how many others do.
+    """
+    whole = _patients_by_class(patients, targets)
+    inside = np.isin(rows, subset)
+    left = _patients_by_class(patients[inside], targets[inside])
+    short = left[(whole >= min_patients) & (left < min_patients)]
+    if short.empty:
+        return
+    patient = "1 patient" if short.iloc[0] == 1 else f"{short.iloc[0]} patients"
+    others = f"; {len(short) - 1} other classes fall short too" if len(short) > 1 else ""
+    raise SkipFraction(
+        f"label fraction {fraction:g} leaves class {short.index[0]} with {patient} ({min_patients} needed){others}"
+    )
+
+
+def _patients_by_class(patients: np.ndarray, targets: pd.DataFrame) -> pd.Series:
+    return (targets > 0).groupby(np.asarray(patients)).any().sum()

@@ -1,0 +1,342 @@
+"""From suites to cells: validate, audit, expand, link. A plan is pure: the same suites and corpora, the same keys."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+
+from bench.data.audit import CorpusPart, refuse_overlap
+from bench.data.corpus import PreparedCorpus
+from bench.data.splits import SkipFraction, Split, check_label_subset, label_subset, make_split
+from bench.run.cell import AnyCell, EmbedCell, EncoderSpec, FitCell, PredictCell, StrategySpec, Subset
+from bench.run.registry import Found, Registry, Source, code_hash, encoders
+from bench.run.suite import CorpusUse, Entry, Suite, SuiteError
+from bench.run.work import Job
+from bench.train.budget import Budget
+from bench.train.build import Rows, make_info
+from bench.train.seeding import derive_seed
+from bench.train.strategy import Classifier, Field
+
+
+@dataclass(frozen=True)
+class Row:
+    """One evaluation that a suite asks for, and the cell that holds it.
+
+    Attributes:
+        key: of the predict cell; empty when skipped.
+        fit_key: of the fit it rests on.
+        skipped: why it cannot run.
+    """
+
+    suite: str
+    scale: str
+    corpus: str
+    title: str
+    simulated: bool
+    task: str
+    kind: str
+    label: str
+    strategy: str
+    strategy_title: str
+    origin: str
+    recipe: str
+    needs: tuple[str, ...]
+    needs_at_test: tuple[str, ...]
+    readout: str
+    encoder: str
+    lead_set: str
+    eval_lead_set: str
+    fraction: float
+    seed_index: int
+    key: str = ""
+    fit_key: str = ""
+    skipped: str = ""
+
+
+@dataclass
+class Plan:
+    """Everything to run, by key, and the rows that the reports show.
+
+    Attributes:
+        jobs: in an order in which parents come before children.
+    """
+
+    suites: list[Suite]
+    corpora: dict[str, PreparedCorpus]
+    jobs: dict[str, Job] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+
+    def stages(self) -> dict[str, int]:
+        """Number of cells of each stage."""
+        stages = [job.cell.stage for job in self.jobs.values()]
+        return {stage: stages.count(stage) for stage in ("fit", "embed", "predict")}
+
+
+def make_plan(
+    suites: Iterable[Suite],
+    corpora: Mapping[str, PreparedCorpus],
+    registry: Registry,
+    device: str = "cpu",
+    only: frozenset[str] | None = None,
+) -> Plan:
+    """Expand suites to cells.
+
+    Args:
+        corpora: every corpus the suites name, prepared as their input spec asks, by `corpus_id`.
+        only: labels or strategy names to keep; None keeps all.
+
+    Raises:
+        SuiteError: an entry names what does not exist.
+        CorpusError: a test patient is in a training set.
+    """
+    plan = Plan(list(suites), dict(corpora))
+    for suite in plan.suites:
+        for use in suite.corpora:
+            expansion = _Expansion(plan, suite, use, corpora[corpus_id(suite, use)], registry, device)
+            expansion.expand(only)
+    return plan
+
+
+def corpus_id(suite: Suite, use: CorpusUse) -> str:
+    """Name of a corpus as prepared for a suite: the same corpus at another rate or band is another one."""
+    band = "" if suite.input.band is None else "/{:g}-{:g} Hz".format(*suite.input.band)
+    return f"{use.corpus}@{suite.input.rate}{band}"
+
+
+class _Expansion:
+    """One suite on one corpus."""
+
+    def __init__(
+        self, plan: Plan, suite: Suite, use: CorpusUse, corpus: PreparedCorpus, registry: Registry, device: str
+    ) -> None:
+        self.plan, self.suite, self.use, self.corpus = plan, suite, use, corpus
+        self.registry, self.device = registry, device
+        targets = corpus.targets(use.task)
+        self.targets = targets
+        self.split: Split = make_split(corpus.records, targets, use.split)
+        self._subsets: dict[tuple[float, int], tuple[Rows, Subset] | str] = {}
+        parts = self.split.parts
+        if not len(parts["train"]) or not len(parts["test"]):
+            raise SuiteError(f"{corpus.title} has no labelled records in the training or the test part")
+        refuse_overlap(
+            [CorpusPart(corpus, self.split.pretrain), CorpusPart(corpus, parts["val"])],
+            [CorpusPart(corpus, parts["test"])],
+        )
+
+    def expand(self, only: frozenset[str] | None) -> None:
+        entries = {entry.label: entry for entry in self.suite.entries}
+        for entry in entries.values():
+            if only is not None and not {entry.label, entry.strategy} & only:
+                continue
+            for lead_set in self.suite.lead_sets:
+                for eval_lead_set in self.suite.eval_lead_sets or (lead_set,):
+                    for seed_index in range(self.suite.seeds):
+                        for fraction in entry.fractions or self.suite.label_fractions:
+                            self._row(entry, entries, lead_set, eval_lead_set, seed_index, fraction)
+
+    def _row(
+        self,
+        entry: Entry,
+        entries: dict[str, Entry],
+        lead_set: str,
+        eval_lead_set: str,
+        seed_index: int,
+        fraction: float,
+    ) -> None:
+        found = self._found(entry)
+        kind = found.strategy
+        described = Row(
+            suite=self.suite.name,
+            scale=self.suite.scale,
+            corpus=self.corpus.name,
+            title=self.corpus.title,
+            simulated=self.corpus.simulated,
+            task=self.use.task,
+            kind=self.corpus.tasks[self.use.task].kind,
+            label=entry.label,
+            strategy=entry.strategy,
+            strategy_title=kind.title,
+            origin=found.kind,
+            recipe=entry.recipe or "",
+            needs=tuple(sorted(f.value for f in self._needs(entry, entries))),
+            needs_at_test=tuple(sorted(f.value for f in kind.needs_at_test)),
+            readout="classifier" if issubclass(kind, Classifier) else kind.readout,
+            encoder=self.suite.encoder.name,
+            lead_set=lead_set,
+            eval_lead_set=eval_lead_set,
+            fraction=fraction,
+            seed_index=seed_index,
+        )
+        try:
+            fit = self._fit(entry, entries, lead_set, seed_index, fraction)
+            key = self._predict(kind, fit, eval_lead_set, seed_index, fraction)
+            self.plan.rows.append(_replaced(described, key=key, fit_key=fit))
+        except SkipFraction as reason:
+            self.plan.rows.append(_replaced(described, skipped=str(reason)))
+
+    def _found(self, entry: Entry) -> Found:
+        try:
+            return self.registry.get(entry.strategy)
+        except KeyError as error:
+            raise SuiteError(f"suite {self.suite.name!r}: {error.args[0]}") from None
+
+    def _needs(self, entry: Entry, entries: dict[str, Entry]) -> frozenset[Field]:
+        inherited = self._needs(entries[entry.init], entries) if entry.init else frozenset()
+        return self._found(entry).strategy.needs | inherited
+
+    def _subset(self, fraction: float, seed_index: int) -> tuple[Rows, Subset]:
+        place = (fraction, seed_index)
+        if place not in self._subsets:
+            try:
+                self._subsets[place] = self._draw(fraction, seed_index)
+            except SkipFraction as reason:
+                self._subsets[place] = str(reason)
+        drawn = self._subsets[place]
+        if isinstance(drawn, str):
+            raise SkipFraction(drawn)
+        return drawn
+
+    def _draw(self, fraction: float, seed_index: int) -> tuple[Rows, Subset]:
+        seed = derive_seed(self.suite.seed, "subset", seed_index)
+        patients, parts = self.corpus.records["patient"], self.split.parts
+        targets = self.targets.reindex(self.corpus.records["record"])
+        labelled = label_subset(parts["train"], patients, targets, fraction, seed)
+        check_label_subset(
+            labelled, parts["train"], patients, targets, fraction, min_patients=self.suite.min_patients
+        )
+        val = label_subset(parts["val"], patients, targets, fraction, seed)
+        rows = Rows(self.split.pretrain, labelled, parts["val"], val, parts["test"])
+        return rows, Subset(fraction=fraction, fingerprint=_rows_hash(self.corpus.records, labelled, val))
+
+    def _fit(
+        self, entry: Entry, entries: dict[str, Entry], lead_set: str, seed_index: int, fraction: float
+    ) -> str:
+        found = self._found(entry)
+        kind, suite = found.strategy, self.suite
+        parents = {}
+        if entry.init:
+            parents["init"] = self._fit(entries[entry.init], entries, lead_set, seed_index, fraction)
+        missing = set(kind.parents) - set(parents)
+        if missing:
+            raise SuiteError(f"entry {entry.label!r} needs `{missing.pop()}: LABEL OF AN ENTRY`")
+        labelled = Field.LABELS in kind.needs
+        rows, subset = self._subset(fraction if labelled else 1.0, seed_index)
+        budget = Budget.model_validate({**suite.budget.model_dump(), **entry.budget})
+        if not kind.trained:
+            budget = budget.model_copy(update={"steps": 0})
+        params = kind.Params.model_validate({**self._recipe(entry, kind), **entry.params})
+        task = self.use.task if labelled else None
+        info = make_info(
+            self.corpus, suite.input, lead_set, len(rows.labelled if kind.labelled_only else rows.train),
+            task, budget.steps,
+        )
+        reason = kind.incompatible(info, params)
+        if reason:
+            raise SkipFraction(reason)
+        measured = Field.MEASUREMENTS in kind.needs
+        cell = FitCell(
+            corpus=self.corpus.fingerprint,
+            split=self.use.split,
+            split_fingerprint=self.split.fingerprint,
+            input=suite.input,
+            lead_set=lead_set,
+            encoder=suite.encoder,
+            strategy=StrategySpec(
+                name=kind.name, params=params.model_dump(mode="json"), code=_strategy_code(found, suite.encoder)
+            ),
+            task=task,
+            subset=subset if labelled else None,
+            measurements=self.corpus.measurements_fingerprint() if measured else None,
+            suite_seed=suite.seed,
+            seed_index=seed_index,
+            budget=budget,
+            threads=suite.threads,
+            precision=suite.precision,
+            parents=parents,
+            code=_stage_code("bench.train.build"),
+        )
+        return self._add(cell, rows, found)
+
+    def _recipe(self, entry: Entry, kind: type) -> dict:
+        if entry.recipe is None:
+            return {}
+        if entry.recipe not in kind.recipes:
+            known = ", ".join(kind.recipes) or "none"
+            raise SuiteError(f"strategy {entry.strategy!r} has no recipe {entry.recipe!r} (it has: {known})")
+        recipe: dict = kind.recipes[entry.recipe]
+        return recipe
+
+    def _predict(self, kind: type, fit: str, lead_set: str, seed_index: int, fraction: float) -> str:
+        rows, subset = self._subset(fraction, seed_index)
+        common = {"corpus": self.corpus.fingerprint, "input": self.suite.input, "lead_set": lead_set}
+        common |= {"threads": self.suite.threads, "precision": self.suite.precision}
+        if issubclass(kind, Classifier):
+            readout, parents = "classifier", {"fit": fit}
+        else:
+            measured = Field.MEASUREMENTS in kind.needs_at_test
+            embed = EmbedCell(
+                **common,
+                measurements=self.corpus.measurements_fingerprint() if measured else None,
+                parents={"fit": fit},
+                code=_stage_code("bench.evaluate.embed"),
+            )
+            readout, parents = kind.readout, {"embed": self._add(embed, rows, None, fit)}
+        cell = PredictCell(
+            **common,
+            split=self.use.split,
+            split_fingerprint=self.split.fingerprint,
+            task=self.use.task,
+            subset=subset,
+            readout=readout,
+            suite_seed=self.suite.seed,
+            seed_index=seed_index,
+            parents=parents,
+            code=_stage_code("bench.evaluate.predict"),
+        )
+        return self._add(cell, rows, None, fit)
+
+    def _add(self, cell: AnyCell, rows: Rows, found: Found | None, fit: str = "") -> str:
+        key = cell.key()
+        if key not in self.plan.jobs:
+            sources: dict[str, Source] = {}
+            for parent in cell.parents.values():
+                sources |= self.plan.jobs[parent].sources
+            if fit:
+                sources |= self.plan.jobs[fit].sources
+            if found is not None and found.source is not None:
+                sources[found.strategy.name] = found.source
+            self.plan.jobs[key] = Job(cell, self.corpus.folder, rows, self.device, sources)
+        return key
+
+
+def _replaced(row: Row, **changes: str) -> Row:
+    from dataclasses import replace
+
+    return replace(row, **changes)
+
+
+def _rows_hash(records: pd.DataFrame, *parts: np.ndarray) -> str:
+    import hashlib
+
+    ids = records["record"].to_numpy()
+    text = "|".join(",".join(sorted(ids[rows])) for rows in parts)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@lru_cache(maxsize=None)
+def _stage_code(module: str) -> str:
+    return code_hash(module)
+
+
+def _strategy_code(found: Found, encoder: EncoderSpec) -> str:
+    if encoder.name not in encoders():
+        raise SuiteError(f"no encoder {encoder.name!r}; there are: {', '.join(encoders())}")
+    return _code(found.strategy.__module__, encoders()[encoder.name].__module__, found.source)
+
+
+@lru_cache(maxsize=None)
+def _code(strategy: str, encoder: str, source: Source | None) -> str:
+    modules = (encoder,) if source is not None else (strategy, encoder)
+    return code_hash(*modules, source=source)
