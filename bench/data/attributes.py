@@ -1,9 +1,10 @@
 """The eleven wave attributes of a corpus that brings no machine measurements, from one median beat a lead.
 
-R peaks, P waves and T waves are neurokit2's; QRS bounds are where the twelve leads together come to rest, because
-neurokit2's prominence method cannot see a QRS wider than 100 ms.
+R peaks, P waves and T waves are neurokit2's; QRS bounds are where the twelve leads together come to rest,
+because neurokit2's prominence method cannot see a QRS wider than 100 ms.
 """
 
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ VERSION = 1
 """Raise it when a measurement changes: cached measurements of another version are made again."""
 
 RATE = 500
-"""Hz of the median beat, whatever the records' own rate: Chapman's onsets and offsets count samples at 500 Hz."""
+"""Hz of the median beat, whatever the records' own rate: Chapman counts onsets and offsets at 500 Hz."""
 
 BEFORE, AFTER = 240, 360
 """Samples of the median beat before and from the R peak; this puts QOnset near Chapman's mean of 219."""
@@ -28,7 +29,10 @@ _BAND = (0.5, 40.0)  # Hz
 _DETECTION_RATE = 100  # Hz: neurokit2's detector is as good there as at 500 Hz, and twice as fast
 _INDEPENDENT = [0, 1, 6, 7, 8, 9, 10, 11]  # leads I, II, V1-V6; the other four are sums of I and II
 _REACH = (0.35, 0.65)  # of the RR interval before and after R that belong to this beat
-_QUIET_SHARE, _QUIET_RUN = 0.06, 6  # of the steepest slope; samples. Tuned on 19 Chapman records with GE's values
+_QUIET_SHARE, _QUIET_RUN = (
+    0.06,
+    6,
+)  # of the steepest slope; samples. Tuned on 19 Chapman records with GE's values
 _P_SPREAD = 25.0  # samples; a P wave peaks at one time in all leads, noise and flutter do not
 _TOGETHER = 64  # records a call of neurokit2, whose cost is mostly the call
 _CHUNK = 256  # records a task of a worker
@@ -36,7 +40,13 @@ _CHUNK = 256  # records a task of a worker
 
 @dataclass(frozen=True, eq=False)
 class _Beat:
-    """The median beat of a record: (BEFORE + AFTER, 12) mV at 500 Hz, R at BEFORE; mean RR in samples; beats in 10 s."""
+    """A record's median beat.
+
+    Attributes:
+        signal: (BEFORE + AFTER, 12) mV at 500 Hz, R at BEFORE.
+        interval: mean RR in samples.
+        count: beats in 10 s.
+    """
 
     signal: np.ndarray
     interval: float
@@ -54,9 +64,9 @@ class _Waves:
 def measure(signals: Sequence[np.ndarray], rate: float) -> pd.DataFrame:
     """Measure records. What cannot be measured is NaN; nothing raises.
 
-    Rates are beats per minute (the atrial one equals the ventricular where a P wave precedes the QRS, NaN where
-    none does), durations milliseconds, QTCorrected Bazett's, axes degrees from -90 up to 270 from the net amplitudes
-    in I and aVF, QRSCount beats in 10 s, onsets and offsets samples at 500 Hz of the median beat.
+    Rates are beats per minute (the atrial one equals the ventricular where a P wave precedes the QRS, NaN
+    where none does), durations milliseconds, QTCorrected Bazett's, axes degrees from -90 up to 270, QRSCount
+    beats in 10 s, onsets and offsets samples of the median beat at 500 Hz.
 
     Args:
         signals: records of (T, 12) mV in the order of `LEADS`; T may differ.
@@ -93,7 +103,7 @@ def measure_corpus(prepared: PreparedCorpus, workers: int = 1) -> pd.DataFrame:
         if cached.attrs == stamp:
             return cached
     starts = range(0, len(prepared.records), _CHUNK)
-    tasks = (delayed(_measure_rows)(prepared, range(i, min(i + _CHUNK, len(prepared.records)))) for i in starts)
+    tasks = (delayed(_measure_rows)(prepared.folder, start, start + _CHUNK) for start in starts)
     table = pd.concat(Parallel(n_jobs=workers)(tasks), ignore_index=True)
     table.insert(0, "record", prepared.records["record"].to_numpy())
     table.attrs = stamp
@@ -101,24 +111,26 @@ def measure_corpus(prepared: PreparedCorpus, workers: int = 1) -> pd.DataFrame:
     return table
 
 
-def _measure_rows(prepared: PreparedCorpus, rows: range) -> pd.DataFrame:
-    place = prepared.records.iloc[rows.start : rows.stop]
+def _measure_rows(folder: Path, first: int, last: int) -> pd.DataFrame:
+    """Opens the corpus anew: a worker is sent a path, no signals."""
+    prepared = PreparedCorpus.open(folder)
+    place = prepared.records.iloc[first:last]
     spans = zip(place["offset"], place["length"], strict=True)
-    return measure([prepared.signals[start : start + length] / 1000 for start, length in spans], prepared.rate)
+    return measure(
+        [prepared.signals[start : start + length] / 1000 for start, length in spans], prepared.rate
+    )
 
 
 def _write(table: pd.DataFrame, path: Path) -> None:
     """Write aside and rename: the file is there whole or not at all."""
-    from tempfile import NamedTemporaryFile
-
-    with NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as aside:
-        table.to_parquet(aside)
-    Path(aside.name).replace(path)
+    aside = path.with_name(f"{path.name}.{os.getpid()}")
+    table.to_parquet(aside)
+    aside.replace(path)
 
 
 def _median_beat(signal: np.ndarray, rate: float) -> _Beat | None:
     """None where no two R peaks, or no whole beat, can be found."""
-    if not np.isfinite(signal).all():
+    if len(signal) * RATE < (BEFORE + AFTER) * rate or not np.isfinite(signal).all():
         return None
     filtered = _at_500(signal, rate)
     strength = np.abs(filtered).sum(axis=1)
@@ -168,8 +180,8 @@ def _delineate(beats: list[_Beat]) -> list[_Waves]:
 def _prominence(beats: list[_Beat]) -> list[_Waves]:
     """Every lead's median beat laid end to end, each centred on R: to neurokit2 one long single-lead record.
 
-    Beats of one spacing are delineated each within its own stretch, so company changes no result. The first and
-    last are doubles that bear neurokit2's treatment of the edges.
+    Beats of one spacing are delineated each within its own stretch, so company changes no result. The first
+    and last are doubles that bear neurokit2's treatment of the edges.
     """
     from neurokit2 import ecg_delineate
 
@@ -186,7 +198,7 @@ def _prominence(beats: list[_Beat]) -> list[_Waves]:
 
 
 def _centred(beat: _Beat) -> np.ndarray:
-    """(8, 2 * AFTER): the independent leads, R in the middle, held constant where the neighbouring beats begin."""
+    """(8, 2 * AFTER): the independent leads, R in the middle, constant from where the next beats begin."""
     first = max(-BEFORE, -int(_REACH[0] * beat.interval))
     last = min(AFTER - 1, int(_REACH[1] * beat.interval))
     held = beat.signal[np.clip(np.arange(-AFTER, AFTER), first, last) + BEFORE]
@@ -249,9 +261,10 @@ def _t_wave(signal: np.ndarray, offset: int, t_offset: float) -> np.ndarray:
 
 
 def _axis(wave: np.ndarray) -> float:
-    """Frontal axis in degrees, [-90, 270), of (T, 12) mV from its net amplitudes (highest plus lowest) in I and aVF.
+    """Frontal axis of (T, 12) mV in degrees, [-90, 270).
 
-    aVF stands for 2 / sqrt(3) of its amplitude, since augmented leads are that much weaker than bipolar ones.
+    From the net amplitudes, highest plus lowest, in I and aVF. aVF counts 2 / sqrt(3) times, since augmented
+    leads are that much weaker than bipolar ones.
     """
     if not len(wave):
         return np.nan

@@ -1,7 +1,7 @@
-"""Chapman-Shaoxing (10,646 records, one a patient) in any of its three distributions, beside its Diagnostics.xlsx.
+"""Chapman-Shaoxing (10,646 records, one a patient) in any of its three distributions.
 
-figshare's CSV files are named in the sheet; WFDB records (PhysioNet, Challenge) are joined to it by row number,
-and rhythm, age and sex must agree for every record, or nothing is read (spec a.4).
+All need Diagnostics.xlsx at the root. It names figshare's CSV files; WFDB records (PhysioNet, Challenge) are
+joined to it by row number: rhythm, age and sex must agree for every record, or nothing is read (spec a.4).
 """
 
 import re
@@ -72,8 +72,8 @@ LICENCES: dict[Form, str] = {
     "wfdb": "CC BY 4.0",
 }
 CITATION = (
-    "Zheng et al., A 12-lead electrocardiogram database for arrhythmia research covering more than 10,000 patients,"
-    " Scientific Data 7:48 (2020); https://doi.org/10.1038/s41597-020-0386-x"
+    "Zheng et al., A 12-lead electrocardiogram database for arrhythmia research covering more than 10,000"
+    " patients, Scientific Data 7:48 (2020); https://doi.org/10.1038/s41597-020-0386-x"
 )
 
 _CSV_FOLDERS: dict[Form, str] = {"denoised": "ECGDataDenoised", "raw": "ECGData"}
@@ -83,8 +83,9 @@ _CSV_FOLDERS: dict[Form, str] = {"denoised": "ECGDataDenoised", "raw": "ECGData"
 class ChapmanReader:
     """Reads Chapman-Shaoxing.
 
-    Tasks: `rhythm4` (single; AFIB, GSVT, SB, SR), `rhythm11` (single, the sheet's acronyms), `conditions` (multi,
-    the codes of `Beat`). The official part is the published Good Views split. Duplicates share a patient id.
+    Tasks: `rhythm4` (single; AFIB, GSVT, SB, SR), `rhythm11` (single, the sheet's acronyms), `conditions`
+    (multi, the codes of `Beat`). The official part is the published Good Views split. Duplicates share a
+    patient id.
 
     Attributes:
         cohort: who is kept; every record left out is a note.
@@ -161,7 +162,7 @@ def _csv_paths(root: Path, form: Form, sheet: pd.DataFrame, notes: list[Note]) -
     notes.extend(Note(name, "rejected", f"no row in {SHEET}") for name in unknown)
     return {
         row: files[name].relative_to(root).as_posix()
-        for row, name in sheet["FileName"].items()
+        for row, name in enumerate(sheet["FileName"])
         if name in files
     }
 
@@ -169,29 +170,42 @@ def _csv_paths(root: Path, form: Form, sheet: pd.DataFrame, notes: list[Note]) -
 def _wfdb_paths(root: Path, sheet: pd.DataFrame, notes: list[Note]) -> dict[int, str]:
     """Row label -> path below the root, for every WFDB record of Chapman, each agreeing with its row."""
     headers, found = scan_challenge(root)
-    numbered = {int(h.record[2:]): h for h in headers if re.fullmatch(r"JS\d{5}", h.record)}
+    numbered = {number: header for header in headers if (number := _number(header.record))}
     last = max(LAST_CHAPMAN, len(sheet))
-    own = {number: header for number, header in numbered.items() if number <= last}
-    ids = {header.record for header in own.values()}
-    notes.extend(note for note in found if note.record in ids)
+    notes.extend(note for note in found if (number := _number(note.record)) and number <= last)
     ningbo = [header.record for number, header in numbered.items() if number > last]
     if ningbo:
         notes.append(Note("", "note", f"Ningbo, no part of this corpus: {enumerate_ids(ningbo)} left out"))
-    paths = {}
-    for number, header in sorted(own.items()):
-        if number > len(sheet):
-            notes.append(Note(header.record, "rejected", f"no row {number} in {SHEET}"))
-            continue
-        _assert_agreement(header, sheet.iloc[number - 1])
-        paths[sheet.index[number - 1]] = header.path
+    paths: dict[int, str] = {}
+    for number, header in sorted(numbered.items()):
+        if number <= last and _joins(header, number, sheet, notes):
+            paths[number - 1] = header.path
     return paths
 
 
-def _assert_agreement(header: ChallengeHeader, row: pd.Series) -> None:
+def _number(record: str) -> int | None:
+    """The row a WFDB record id stands for, counted from 1."""
+    return int(record[2:]) if re.fullmatch(r"JS\d{5}", record) else None
+
+
+def _joins(header: ChallengeHeader, number: int, sheet: pd.DataFrame, notes: list[Note]) -> bool:
+    """Whether a record has a row that is certainly its own; a rejection is noted."""
+    if number > len(sheet):
+        notes.append(Note(header.record, "rejected", f"no row {number} in {SHEET}"))
+        return False
+    if not header.codes and not header.sex and header.age != header.age:
+        reason = f"its header has no age, sex or code to check against row {number} of {SHEET}"
+        notes.append(Note(header.record, "rejected", reason))
+        return False
+    _assert_agreement(header, sheet.iloc[number - 1], number)
+    return True
+
+
+def _assert_agreement(header: ChallengeHeader, row: pd.Series, number: int) -> None:
     """Rhythm, age and sex of a header and of its row must agree.
 
     Raises:
-        CorpusError: naming the record and both values. The join by row number would be wrong for every record.
+        CorpusError: naming the record and both values. The join by row would be wrong for every record.
     """
     rhythms = [SNOMED_RHYTHMS[code] for code in header.codes if code in SNOMED_RHYTHMS]
     pairs = {
@@ -202,7 +216,7 @@ def _assert_agreement(header: ChallengeHeader, row: pd.Series) -> None:
     for what, (stated, listed) in pairs.items():
         if stated != listed:
             raise CorpusError(
-                f"{header.record}: {what} {stated} in its header, {listed} in row {row.name + 1} of {SHEET};"
+                f"{header.record}: {what} {stated} in its header, {listed} in row {number} of {SHEET};"
                 " the sheet must be in its published row order and belong to these records"
             )
 
@@ -263,7 +277,7 @@ def _tasks(sheet: pd.DataFrame) -> dict[str, Task]:
     return {task.name: task for task in tasks}
 
 
-def _conditions(beat: object) -> list[str]:
+def _conditions(beat: str | float) -> list[str]:
     """The condition codes of a `Beat` cell; none for 'NONE' or an empty cell."""
     return [] if pd.isna(beat) else [code for code in dict.fromkeys(str(beat).split()) if code != "NONE"]
 

@@ -1,7 +1,7 @@
 """Chapman's Diagnostics.xlsx without any signal: classes, the official Good Views split, cohorts, duplicates.
 
-Row k of the sheet, in its own order and counted from 1, is record JS{k:05d}: never sort it. `AF` is atrial FLUTTER
-and `SA` sinus irregularity here. Facts from the Good Views spec, a.1 to a.6.
+Row k of the sheet, in its own order and counted from 1, is record JS{k:05d}: never sort it. `AF` is atrial
+FLUTTER and `SA` sinus irregularity here. Facts from the Good Views spec, a.1 to a.6.
 """
 
 from pathlib import Path
@@ -79,8 +79,8 @@ def official_parts(sheet: pd.DataFrame, form: Form = "denoised") -> pd.Series:
     """The published Good Views split of every row of the sheet (spec a.6).
 
     The FileName array is shuffled in place by numpy's legacy generator seeded 926, cut at floor(0.6 n) and
-    floor(0.8 n). It knows neither ages nor classes. The record whose denoised file is short was then taken out
-    by hand; in the other forms it is sound and stays in the training part.
+    floor(0.8 n). It knows neither ages nor classes. The record whose denoised file is short was then taken
+    out by hand; in the other forms it is sound and stays in the training part.
 
     Returns:
         'train', 'val', 'test' or '', aligned with the sheet.
@@ -107,8 +107,8 @@ def first_of_duplicates(sheet: pd.DataFrame) -> pd.Series:
 def exclusions(sheet: pd.DataFrame, cohort: Cohort, form: Form = "denoised") -> pd.Series:
     """Why each row is not in a cohort; '' where it is.
 
-    'paper' names its twelve records whatever the form, as the paper does; 'recommended' leaves out what is broken
-    in the form at hand. A row that has no record in the form (`exists`) never stands for its duplicate.
+    'paper' names its twelve records whatever the form, as the paper does; 'recommended' leaves out what is
+    broken in the form at hand. A row without a record in the form (`exists`) never stands for its duplicate.
     """
     reason = pd.Series("", index=sheet.index, dtype="object")
     if cohort == "all":
@@ -140,7 +140,7 @@ def cohort_table(
     """Class sizes of a cohort by official part; needs no signals (the paper's Table 2).
 
     Returns:
-        Index AFIB, GSVT, SB, SR, all; columns train, val, test, total. A record in no part counts in total only.
+        Index AFIB, GSVT, SB, SR, all; columns train, val, test, total. A record in no part counts in total.
     """
     kept = (exclusions(sheet, cohort, form) == "") & exists(sheet, form)
     classes = sheet.loc[kept, "Rhythm"].map(RHYTHMS)

@@ -50,7 +50,7 @@ def check_corpus(reader: Reader, root: Path) -> tuple[str, list[Note]]:
     for record, path in zip(index.records["record"], index.records["path"], strict=True):
         try:
             signal, found = examine(record, reader.read(root, path))
-        except CorpusError as error:
+        except (CorpusError, OSError) as error:
             notes.append(Note(record, "rejected", str(error)))
             continue
         notes.extend(found)

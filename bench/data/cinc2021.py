@@ -1,6 +1,6 @@
-"""Any folder of the PhysioNet/CinC Challenge 2021, whole or in part: variable rate and length, SNOMED CT labels.
+"""Any folder of the PhysioNet/CinC Challenge 2021, whole or in part: any rate and length, SNOMED CT labels.
 
-The source database of a record is told by its id (A, Q, I, S, HR, E, JS), by its folder where the id says nothing.
+The source database of a record is told by its id (A, Q, I, S, HR, E, JS), or else by its folder.
 """
 
 import re
@@ -29,8 +29,8 @@ LAST_CHAPMAN = 10_646
 
 LICENCE = "CC BY 4.0"
 CITATION = (
-    "Reyna et al., Will two do? Varying dimensions in electrocardiography: the PhysioNet/Computing in Cardiology"
-    " Challenge 2021, CinC 48 (2021); https://doi.org/10.13026/34va-7q14"
+    "Reyna et al., Will two do? Varying dimensions in electrocardiography: the PhysioNet/Computing in"
+    " Cardiology Challenge 2021, CinC 48 (2021); https://doi.org/10.13026/34va-7q14"
 )
 
 _ID = re.compile(r"^(A|Q|I|S|HR|E|JS)(\d+)$")
@@ -70,7 +70,8 @@ def source_of(record: str, path: str = "") -> str:
 class CincReader:
     """Reads the Challenge's training data, any sources of it.
 
-    Task `snomed` (multi): every code in `#Dx`, classes sorted. A record is its own patient: no ids are published.
+    Task `snomed` (multi): every code in `#Dx`, classes sorted. No patient ids are published: each record is
+    its own patient.
     """
 
     def index(self, root: Path) -> CorpusIndex:

@@ -1,6 +1,6 @@
 """From a record as read to what is stored: missing samples, flat leads, rate, band, int16 microvolts.
 
-Every repair is reported; what cannot be repaired is a CorpusError whose message is the line of the quality report.
+Every repair is reported; what cannot be repaired is a CorpusError, its message the quality report's line.
 """
 
 from fractions import Fraction
@@ -45,7 +45,7 @@ def condition(
     microvolts = np.rint(signal * np.float32(1000.0))
     clipped = np.abs(microvolts) > FULL_SCALE
     if clipped.any():
-        leads = _leads(clipped.any(axis=0))
+        leads = _leads(np.any(clipped, axis=0))
         reason = f"{int(clipped.sum()):,} samples beyond 32.767 mV clipped in {leads}"
         notes.append(Note(record, "repaired", reason))
     return np.clip(microvolts, -FULL_SCALE, FULL_SCALE).astype(np.int16), notes
@@ -54,7 +54,7 @@ def condition(
 def examine(record: str, raw: RawRecord) -> tuple[np.ndarray, list[Note]]:
     """Repair missing samples and report flat leads, at the record's own rate.
 
-    A record with some flat leads is kept: its other leads are sound, and a lead set may not need the flat ones.
+    A record with some flat leads is kept: the others are sound, and a lead set may not need the flat ones.
 
     Returns:
         (samples, 12) float32 millivolts without NaN, and the notes.
@@ -80,7 +80,7 @@ def examine(record: str, raw: RawRecord) -> tuple[np.ndarray, list[Note]]:
     if flat.any():
         values = sorted({float(value) for value in low[flat]})
         level = " and ".join(f"{value:g}" for value in values[:3])
-        notes.append(Note(record, "note", f"flat lead {_leads(flat)} (constant {level} mV), kept"))
+        notes.append(Note(record, "note", f"flat: {_leads(flat)} (constant {level} mV); kept"))
     return signal, notes
 
 

@@ -121,7 +121,7 @@ def record_table(columns: Mapping[str, Iterable[Any]]) -> pd.DataFrame:
             `path`, are kept behind.
     """
     table = pd.DataFrame({name: list(values) for name, values in columns.items()})
-    unknown = {"patient": table["record"], "sex": "", "source": "", "fold": 0, "part": ""}
+    unknown: dict[str, Any] = {"patient": table["record"], "sex": "", "source": "", "fold": 0, "part": ""}
     for name in RECORD_COLUMNS:
         if name not in table:
             table[name] = unknown.get(name, float("nan"))

@@ -1,4 +1,4 @@
-"""One CSV record in, a `RawRecord` out: one row a sample, one column a lead, with or without a header line."""
+"""One CSV record in, a `RawRecord` out: a row a sample, a column a lead, with or without a header line."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ UNITS: dict[str, float] = {"mV": 1.0, "uV": 1e-3}
 def read_csv_record(path: Path, rate: float, unit: str) -> RawRecord:
     """Read one record.
 
-    A first line whose first field is no number names the leads; without it they stand in the order of `LEADS`.
+    A first line whose first field is no number names the leads; else they stand in the order of `LEADS`.
     Empty fields and 'nan' are missing samples.
 
     Args:

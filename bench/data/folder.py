@@ -4,23 +4,33 @@
     r1,2024/r1,p1,63,male,AFIB;LVH,1,train,,
     r2,export/r2.csv,p2,,female,SR,2,test,500,uV
 
-* record: id, unique. path: below the folder. A WFDB record without extension (or its .hea); a CSV record with .csv,
-  one row a sample, one column a lead, either in the order I, II, III, aVR, aVL, aVF, V1-V6 or named by a first line.
-* labels: separated by ';'. They make the task `labels`: single if every labelled record has exactly one, else multi.
-* patient (default: each record its own), age (years), sex (male, female), fold (whole number, 0: none),
-  part (train, val, test or empty) may be left out or empty; so may rate (Hz) and unit (mV, the default, or uV),
+* record: id, unique.
+* path: below the folder. A WFDB record, with or without .hea; or a CSV record, with .csv: one row a sample,
+  one column a lead, in the order I, II, III, aVR, aVL, aVF, V1-V6 or in any order that a first line names.
+* labels: separated by ';'. They make the task `labels`: single if every labelled record has one, else multi.
+* patient (default: each record its own), age (years), sex (male, female), fold (whole number, 0: none) and
+  part (train, val, test or empty) may be empty or left out; so may rate (Hz) and unit (mV, the default; uV),
   but a CSV record needs its rate.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from bench.data.challenge import missing_notes
-from bench.data.corpus import CorpusError, CorpusIndex, Note, RawRecord, Task, label_table, record_table
+from bench.data.corpus import (
+    CorpusError,
+    CorpusIndex,
+    Note,
+    RawRecord,
+    Task,
+    label_table,
+    record_table,
+    simulation,
+)
 from bench.data.csv_record import UNITS, read_csv_record
 from bench.data.wfdb_record import read_wfdb
 
@@ -29,7 +39,9 @@ TABLE = "records.csv"
 _REQUIRED = ("record", "path", "labels")
 _OPTIONAL = ("patient", "age", "sex", "fold", "part", "rate", "unit")
 _SEXES = {"male": "male", "m": "male", "female": "female", "f": "female", "": ""}
-_PARTS = ("train", "val", "test", "")
+_PARTS = {part: part for part in ("train", "val", "test", "")}
+
+Row = Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -44,26 +56,25 @@ class FolderReader:
 
     def index(self, root: Path) -> CorpusIndex:
         """Read and check `records.csv`; see `Reader.index`."""
-        table = _read_table(root / TABLE)
         notes: list[Note] = []
-        table = table[[_is_here(root, row, notes) for row in table.itertuples()]]
-        ages = [_number(row, "age", math.nan) for row in table.itertuples()]
-        sexes = [_one_of(row, "sex", _SEXES) for row in table.itertuples()]
+        rows = [row for row in _read_rows(root / TABLE) if _is_here(root, row, notes)]
+        if not rows:
+            raise CorpusError(f"no record of {root / TABLE} has its file; paths are below {root}")
+        ages = [_number(row, "age", math.nan) for row in rows]
+        sexes = [_one_of(row, "sex", _SEXES) for row in rows]
         records = record_table(
             {
-                "record": table["record"],
-                "patient": table["patient"].where(table["patient"] != "", table["record"]),
+                "record": [row["record"] for row in rows],
+                "patient": [row["patient"] or row["record"] for row in rows],
                 "age": ages,
                 "sex": sexes,
-                "source": [self.name] * len(table),
-                "fold": [int(_number(row, "fold", 0)) for row in table.itertuples()],
-                "part": [
-                    _one_of(row, "part", dict(zip(_PARTS, _PARTS, strict=True))) for row in table.itertuples()
-                ],
-                "path": [_locator(row) for row in table.itertuples()],
+                "source": [self.name] * len(rows),
+                "fold": [int(_number(row, "fold", 0)) for row in rows],
+                "part": [_one_of(row, "part", _PARTS) for row in rows],
+                "path": [_locator(row) for row in rows],
             }
         )
-        labels = label_table(_labels(table))
+        labels = label_table(_labels(rows))
         return CorpusIndex(
             name=self.name,
             title=f"{self.name} ({len(records):,} records)",
@@ -71,6 +82,7 @@ class FolderReader:
             labels=labels,
             tasks=_tasks(labels),
             notes=(*notes, *missing_notes(ages, sexes)),
+            simulated=bool(simulation(root)),
         )
 
     def read(self, root: Path, path: str) -> RawRecord:
@@ -81,79 +93,68 @@ class FolderReader:
         return read_wfdb(root / file)
 
 
-def _read_table(path: Path) -> pd.DataFrame:
+def _read_rows(path: Path) -> list[dict[str, str]]:
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except FileNotFoundError:
         raise CorpusError(f"{TABLE} is missing in {path.parent}; it lists record, path and labels") from None
     absent = [name for name in _REQUIRED if name not in table]
     if absent:
         raise CorpusError(f"{path} lacks the column {', '.join(absent)}; it needs {', '.join(_REQUIRED)}")
-    for name in _OPTIONAL:
-        if name not in table:
-            table[name] = ""
-    table = table.map(str.strip)
-    twice = table.loc[table["record"].duplicated(), "record"]
-    if len(twice):
-        raise CorpusError(f"{path} lists record {twice.iloc[0]!r} twice; ids must be unique")
-    return table
+    table = table.reindex(columns=[*_REQUIRED, *_OPTIONAL], fill_value="").map(str.strip)
+    twice = table.loc[table["record"].duplicated(), "record"].tolist()
+    if twice:
+        raise CorpusError(f"{path} lists record {twice[0]!r} twice; ids must be unique")
+    return [dict(zip(table.columns, values, strict=True)) for values in table.itertuples(index=False)]
 
 
-def _is_here(root: Path, row: object, notes: list[Note]) -> bool:
+def _is_here(root: Path, row: Row, notes: list[Note]) -> bool:
     """Whether the record's file is there; notes a rejection otherwise."""
-    path = Path(str(row.path))  # type: ignore[attr-defined]
-    file = root / path if path.suffix == ".csv" else root / path.parent / f"{_stem(path)}.hea"
-    if file.is_file():
+    path = row["path"] if row["path"].endswith(".csv") else f"{row['path'].removesuffix('.hea')}.hea"
+    if (root / path).is_file():
         return True
-    notes.append(Note(str(row.record), "rejected", f"no file {file.relative_to(root)}"))  # type: ignore[attr-defined]
+    notes.append(Note(row["record"], "rejected", f"no file {path}"))
     return False
 
 
-def _stem(path: Path) -> str:
-    return path.name.removesuffix(".hea")
-
-
-def _locator(row: object) -> str:
+def _locator(row: Row) -> str:
     """What `read` needs to find and understand the record."""
-    path, rate, unit = (str(getattr(row, name)) for name in ("path", "rate", "unit"))
-    if not path.endswith(".csv"):
-        return path.removesuffix(".hea")
+    if not row["path"].endswith(".csv"):
+        return row["path"].removesuffix(".hea")
     if not _number(row, "rate", 0) > 0:
-        raise CorpusError(f"{_where(row)}: a CSV record needs its rate in Hz, not {rate!r}")
-    if unit and unit not in UNITS:
-        raise CorpusError(f"{_where(row)}: unit {unit!r} is none of {', '.join(UNITS)}")
-    return f"{path}|{rate}|{unit or 'mV'}"
+        raise CorpusError(f"{_where(row)}: a CSV record needs its rate in Hz, not {row['rate']!r}")
+    unit = _one_of(row, "unit", {"": "mV"} | {unit.lower(): unit for unit in UNITS})
+    return f"{row['path']}|{row['rate']}|{unit}"
 
 
-def _number(row: object, column: str, default: float) -> float:
-    text = str(getattr(row, column))
-    if not text:
-        return default
+def _number(row: Row, column: str, default: float) -> float:
     try:
-        return float(text)
+        return float(row[column]) if row[column] else default
     except ValueError:
-        raise CorpusError(f"{_where(row)}: {column} {text!r} is no number") from None
+        raise CorpusError(f"{_where(row)}: {column} {row[column]!r} is no number") from None
 
 
-def _one_of(row: object, column: str, known: dict[str, str]) -> str:
-    text = str(getattr(row, column))
-    if text.lower() not in known:
-        raise CorpusError(f"{_where(row)}: {column} {text!r} is none of {', '.join(filter(None, known))}")
-    return known[text.lower()]
+def _one_of(row: Row, column: str, known: Mapping[str, str]) -> str:
+    try:
+        return known[row[column].lower()]
+    except KeyError:
+        choices = ", ".join(dict.fromkeys(filter(None, known.values())))
+        raise CorpusError(f"{_where(row)}: {column} {row[column]!r} is none of {choices}") from None
 
 
-def _where(row: object) -> str:
-    return f"{TABLE}, record {row.record!r}"  # type: ignore[attr-defined]
+def _where(row: Row) -> str:
+    return f"{TABLE}, record {row['record']!r}"
 
 
-def _labels(table: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
-    for record, cell in zip(table["record"], table["labels"], strict=True):
-        labels = dict.fromkeys(label.strip() for label in cell.split(";"))
-        yield from ((record, "labels", label) for label in labels if label)
+def _labels(rows: list[dict[str, str]]) -> Iterator[tuple[str, str, str]]:
+    for row in rows:
+        labels = dict.fromkeys(label.strip() for label in row["labels"].split(";"))
+        yield from ((row["record"], "labels", label) for label in labels if label)
 
 
 def _tasks(labels: pd.DataFrame) -> dict[str, Task]:
     if labels.empty:
         return {}
     single = labels["record"].is_unique
-    return {"labels": Task("labels", "single" if single else "multi", tuple(sorted(set(labels["label"]))))}
+    classes = tuple(sorted(set(labels["label"])))
+    return {"labels": Task("labels", "single" if single else "multi", classes)}

@@ -1,6 +1,6 @@
 """Turns a corpus on disk into a `PreparedCorpus`, in parallel, in constant memory, once.
 
-The folder's name derives from a cheap signature of the source, so a second preparation only opens what is there.
+The folder's name derives from a cheap signature of the source, so a second preparation only opens it.
 """
 
 import hashlib
@@ -8,9 +8,11 @@ import importlib
 import json
 import multiprocessing
 import os
+import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -29,8 +31,8 @@ Outcome = tuple[str, np.ndarray | None, list[Note]]
 _CHUNK = 16
 """Records a worker does at a time: long enough to hide the call, short enough for half-hour records."""
 
-_WORTH_A_WORKER = 500
-"""Records below which another process costs more to start than it saves."""
+_WORTH_A_WORKER_S = 3.0
+"""Seconds of work that pay for starting another process (it imports numpy, pandas and wfdb: most of a second)."""
 
 _CODE = (
     "prepare",
@@ -58,7 +60,7 @@ def prepare(
 ) -> PreparedCorpus:
     """Prepare a corpus, or open it if this very source was prepared before.
 
-    The result does not depend on `workers`. An interrupted preparation leaves nothing that looks like a corpus.
+    The result does not depend on `workers`. A killed preparation leaves nothing that looks like a corpus.
 
     Args:
         reader: the corpus's layout.
@@ -66,8 +68,8 @@ def prepare(
         out_dir: where prepared corpora lie, one folder each.
         rate: Hz to store; other rates are resampled.
         band: low and high edge of a band-pass in Hz; None: no filter.
-        workers: processes; 1: this one alone; None: at most one a core and one for every 500 records.
-        max_bad: largest share of records that may turn out unreadable. Records a cohort leaves out do not count.
+        workers: processes; 1: this one alone; None: as many as the work is worth, at most one a core.
+        max_bad: largest share of records that may prove unusable; those a cohort leaves out do not count.
         progress: called with the number of records done and their total.
 
     Raises:
@@ -84,12 +86,12 @@ def prepare(
             writer.add(record, signal, notes)
             if progress:
                 progress(done, len(jobs))
-        if writer.rejected == len(jobs) or writer.rejected > max_bad * len(jobs):
+        if writer.rejected > max_bad * len(jobs):
             report = out_dir / f"{folder.name}.quality.csv"
             writer.write_quality(report)
             raise CorpusError(
-                f"{index.title}: {writer.rejected:,} of {len(jobs):,} records are unusable, {max_bad:.0%} may be;"
-                f" {report} says why for each"
+                f"{index.title}: {writer.rejected:,} of {len(jobs):,} records are unusable, more than"
+                f" {max_bad:.0%}; {report} says why for each"
             )
         return writer.finish()
 
@@ -118,12 +120,12 @@ def _check(rate: int, band: Band | None) -> None:
 
 
 def _files_signature(root: Path) -> list[object]:
-    """Name, size and time of each file at the root (tables lie there); count, bytes and newest time of the rest."""
+    """Name, size, time of each file at the root (tables lie there); count, bytes, newest time of the rest."""
     tables, count, size, newest = [], 0, 0, 0
     for folder, names, files in os.walk(root):
         names.sort()
         for name in sorted(files):
-            stat = os.stat(os.path.join(folder, name))  # noqa: PTH116, PTH118 - 40,000 files: Path costs twice
+            stat = os.stat(f"{folder}/{name}")  # noqa: PTH116 - 40,000 files: Path costs twice
             if folder == str(root):
                 tables.append([name, stat.st_size, stat.st_mtime_ns])
             else:
@@ -144,40 +146,46 @@ def _outcomes(
     reader: Reader, root: Path, jobs: Sequence[Job], rate: int, band: Band | None, workers: int | None
 ) -> Iterator[Outcome]:
     """Every record's outcome, in the order of the jobs, whoever does them."""
+    work = partial(_process, reader, root, rate, band)
+    chunks = deque(jobs[start : start + _CHUNK] for start in range(0, len(jobs), _CHUNK))
+    seconds = 0.0
+    for _ in range(min(2, len(chunks)) if workers is None else 0):  # the first warms up, the second counts
+        started = time.perf_counter()
+        outcomes = work(chunks.popleft())
+        seconds = (time.perf_counter() - started) * len(chunks)
+        yield from outcomes
     if workers is None:
-        workers = min(os.cpu_count() or 1, 1 + len(jobs) // _WORTH_A_WORKER)
-    chunks = [jobs[start : start + _CHUNK] for start in range(0, len(jobs), _CHUNK)]
-    if workers == 1:
-        return chain.from_iterable(_process(reader, root, chunk, rate, band) for chunk in chunks)
-    return _in_parallel(reader, root, chunks, rate, band, workers)
+        workers = min(os.cpu_count() or 1, 1 + int(seconds / _WORTH_A_WORKER_S))
+    many = _in_parallel(work, chunks, workers) if workers > 1 else map(work, chunks)
+    yield from chain.from_iterable(many)
 
 
 def _in_parallel(
-    reader: Reader, root: Path, chunks: list[Sequence[Job]], rate: int, band: Band | None, workers: int
-) -> Iterator[Outcome]:
-    """Keep every worker busy with three chunks ahead, no more: memory must not grow with the corpus."""
+    work: Callable[[Sequence[Job]], list[Outcome]], chunks: Iterable[Sequence[Job]], workers: int
+) -> Iterator[list[Outcome]]:
+    """Keep every worker three chunks ahead, no more: memory must not grow with the corpus."""
     context = multiprocessing.get_context("spawn")  # a fork of a process with threads (torch) can hang
     ahead: deque[Future[list[Outcome]]] = deque()
     with ProcessPoolExecutor(workers, context) as pool:
         try:
             for chunk in chunks:
-                ahead.append(pool.submit(_process, reader, root, chunk, rate, band))
+                ahead.append(pool.submit(work, chunk))
                 if len(ahead) > 3 * workers:
-                    yield from ahead.popleft().result()
+                    yield ahead.popleft().result()
             while ahead:
-                yield from ahead.popleft().result()
+                yield ahead.popleft().result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _process(reader: Reader, root: Path, jobs: Sequence[Job], rate: int, band: Band | None) -> list[Outcome]:
-    return [_process_one(reader, root, job, rate, band) for job in jobs]
+def _process(reader: Reader, root: Path, rate: int, band: Band | None, jobs: Sequence[Job]) -> list[Outcome]:
+    return [_process_one(reader, root, rate, band, job) for job in jobs]
 
 
-def _process_one(reader: Reader, root: Path, job: Job, rate: int, band: Band | None) -> Outcome:
+def _process_one(reader: Reader, root: Path, rate: int, band: Band | None, job: Job) -> Outcome:
     record, path = job
     try:
         signal, notes = condition(record, reader.read(root, path), rate, band)
-    except CorpusError as error:
+    except (CorpusError, OSError) as error:
         return record, None, [Note(record, "rejected", str(error))]
     return record, signal, notes

@@ -27,29 +27,11 @@ from bench.data.wfdb_record import read_wfdb
 RELEASES: dict[str, int] = {"1.0.1": 21_837, "1.0.2": 21_801, "1.0.3": 21_799}
 """Records of each release."""
 
-DUPLICATES = frozenset(
-    [
-        137,
-        *range(139, 144),
-        145,
-        456,
-        458,
-        459,
-        461,
-        462,
-        2506,
-        2511,
-        3795,
-        3798,
-        3800,
-        3801,
-        3832,
-        5817,
-        7777,
-    ]
-    + [7779, 7782, 9821, 9825, 9888, 11810, 11814, 11815, 11817, 11838, 13791, 13793, 13796, 13797, 13799]
-    + [15742, 18150]
+_DUPLICATES = (
+    "137 139 140 141 142 143 145 456 458 459 461 462 2506 2511 3795 3798 3800 3801 3832 5817 7777 7779 7782"
+    " 9821 9825 9888 11810 11814 11815 11817 11838 13791 13793 13796 13797 13799 15742 18150"
 )
+DUPLICATES = frozenset(map(int, _DUPLICATES.split()))
 """The 38 ids release 1.0.3 dropped because their signals repeat another record's."""
 
 FOLD_SIZES: dict[str, tuple[int, int, int]] = {
@@ -60,8 +42,8 @@ FOLD_SIZES: dict[str, tuple[int, int, int]] = {
 
 LICENCE = "CC BY 4.0"
 CITATION = (
-    "Wagner et al., PTB-XL, a large publicly available electrocardiography dataset, Scientific Data 7:154 (2020);"
-    " https://doi.org/10.13026/kfzx-aw45"
+    "Wagner et al., PTB-XL, a large publicly available electrocardiography dataset, Scientific Data 7:154"
+    " (2020); https://doi.org/10.13026/kfzx-aw45"
 )
 
 _COLUMNS = ("ecg_id", "patient_id", "age", "sex", "scp_codes", "strat_fold", "filename_lr", "filename_hr")
@@ -73,7 +55,8 @@ class PtbxlReader:
     """Reads PTB-XL.
 
     Tasks, all multi: `all` (71), `diagnostic` (44), `subdiagnostic` (23), `superdiagnostic` (5), `form` (19),
-    `rhythm` (12); and the single `superdiagnostic-single`: records with exactly one superclass. Classes sorted.
+    `rhythm` (12); and the single `superdiagnostic-single`: records with exactly one superclass. Classes are
+    sorted.
 
     Attributes:
         rate: Hz wanted later. `records100` serves 100 Hz, `records500` anything else; the other one if it is

@@ -1,6 +1,6 @@
 """Who is trained on, selected on and tested on: splits and nested label subsets, always by patient.
 
-Every draw is made over patients sorted by id, never over rows, so the order of the record table changes nothing.
+Every draw is made over patients sorted by id, never over rows: the order of the record table changes nothing.
 """
 
 import hashlib
@@ -47,8 +47,8 @@ class Split:
     Attributes:
         parts: 'train', 'val' and 'test': ascending rows of the records that have targets for the task.
         pretrain: every row of part train, with or without targets: what label-free pre-training sees.
-        fingerprint: SHA-256 of the sorted (record, part) pairs of all assigned records, labelled or not; equal for
-            two tasks whose records are assigned alike.
+        fingerprint: SHA-256 of the sorted (record, part) pairs of all assigned records, labelled or not:
+            equal for two tasks whose records are assigned alike.
         notes: lines for the report, such as how many records were left out to keep patients apart.
     """
 
@@ -73,12 +73,13 @@ class SkipFraction(Exception):
 def make_split(records: pd.DataFrame, targets: pd.DataFrame, spec: SplitSpec) -> Split:
     """Split a corpus for one task.
 
-    The official split keeps every record in its published part, but a record of train whose patient is also in val
-    or test, and one of val whose patient is also in test, is left out; `Split.notes` counts them.
+    The official split keeps every record in its published part, but a record of train whose patient is also
+    in val or test, and one of val whose patient is also in test, is left out; `Split.notes` counts them.
 
     Args:
         records: columns record, patient and, for the official split, part.
-        targets: index record, one 0/1 column a class: the records labelled for the task (`PreparedCorpus.targets`).
+        targets: index record, one 0/1 column a class: the records labelled for the task, as
+            `PreparedCorpus.targets` gives them.
         spec: what split.
 
     Raises:
@@ -92,7 +93,9 @@ def make_split(records: pd.DataFrame, targets: pd.DataFrame, spec: SplitSpec) ->
     parts = {part: np.flatnonzero((assigned == part) & labelled) for part in PARTS}
     for part, rows in parts.items():
         if not len(rows):
-            raise CorpusError(f"part {part} of the {spec.kind} split has no labelled record; use more records")
+            raise CorpusError(
+                f"part {part} of the {spec.kind} split has no labelled record; use more records"
+            )
     return Split(parts, np.flatnonzero(assigned == "train"), _fingerprint(records["record"], assigned), notes)
 
 
@@ -101,7 +104,9 @@ def _official(records: pd.DataFrame) -> tuple[np.ndarray, tuple[str, ...]]:
     known = {"": -1} | {part: order for order, part in enumerate(PARTS)}
     order = records["part"].map(known)
     if order.isna().any():
-        raise CorpusError(f"unknown part {records['part'][order.isna()].iloc[0]!r}; there are {', '.join(PARTS)}")
+        raise CorpusError(
+            f"unknown part {records['part'][order.isna()].iloc[0]!r}; there are {', '.join(PARTS)}"
+        )
     if (order < 0).all():
         raise CorpusError("the corpus has no official split; use a stratified one")
     later = order.groupby(records["patient"]).transform("max")
@@ -117,7 +122,9 @@ def _stratified(records: pd.DataFrame, targets: pd.DataFrame, spec: SplitSpec) -
     every = targets.reindex(records["record"], fill_value=0).to_numpy()
     position = _positions(rarest_class(records["patient"].to_numpy(), every), (spec.seed, _SPLIT_DRAW))
     train, val = spec.shares[0], spec.shares[0] + spec.shares[1]
-    part = pd.Series(np.select([position <= train, position <= val], ["train", "val"], "test"), position.index)
+    part = pd.Series(
+        np.select([position <= train, position <= val], ["train", "val"], "test"), position.index
+    )
     return records["patient"].map(part).to_numpy(str)
 
 
@@ -127,7 +134,7 @@ def _fingerprint(records: pd.Series, assigned: np.ndarray) -> str:
 
 
 def rarest_class(patients: np.ndarray, targets: np.ndarray) -> pd.Series:
-    """The stratum of each patient: of the classes any of their records carries, the one fewest patients carry.
+    """The stratum of each patient: of the classes their records carry, the one fewest patients carry.
 
     Args:
         patients: (n,) patient id of each record.
@@ -142,7 +149,7 @@ def rarest_class(patients: np.ndarray, targets: np.ndarray) -> pd.Series:
 
 
 def _positions(strata: pd.Series, seed: Sequence[int]) -> pd.Series:
-    """A place in (0, 1) for each patient: (r + 1/2) / n, r the patient's random rank among the n of the stratum.
+    """A place in (0, 1) for each patient: (r + 1/2) / n, r the random rank among the n of the stratum.
 
     Taking everyone below f takes f of every stratum to the nearest whole patient, and nests in f.
     """
@@ -153,7 +160,7 @@ def _positions(strata: pd.Series, seed: Sequence[int]) -> pd.Series:
 def label_subset(
     rows: np.ndarray, patients: np.ndarray, targets: pd.DataFrame, fraction: float, seed: int
 ) -> np.ndarray:
-    """The rows whose labels are known at a label fraction: nested in it, drawn by patient, proportional by stratum.
+    """The rows whose labels are known at a label fraction: nested, by patient, proportional by stratum.
 
     A patient's stratum is the rarest of their classes within these rows. Serves train and val alike.
 
@@ -208,9 +215,8 @@ def check_label_subset(
         return
     patient = "1 patient" if short.iloc[0] == 1 else f"{short.iloc[0]} patients"
     others = f"; {len(short) - 1} other classes fall short too" if len(short) > 1 else ""
-    raise SkipFraction(
-        f"label fraction {fraction:g} leaves class {short.index[0]} with {patient} ({min_patients} needed){others}"
-    )
+    least = f"with {patient} ({min_patients} needed)"
+    raise SkipFraction(f"label fraction {fraction:g} leaves class {short.index[0]} {least}{others}")
 
 
 def _patients_by_class(patients: np.ndarray, targets: pd.DataFrame) -> pd.Series:

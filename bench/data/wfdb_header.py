@@ -1,7 +1,7 @@
 """One WFDB header in, its fields out, mended where wfdb refuses it. The grammar is wfdb's own.
 
-`wfdb.rdheader` spends 1.5 ms a record on pandas look-ups of field types, as much as all the rest of a 100 Hz
-preparation; its regular expressions alone (`wfdb.io.header`) take a twentieth of that, so we cast the fields here.
+`wfdb.rdheader` spends 1.5 ms a record on pandas look-ups of field types, several times the rest of a 100 Hz
+preparation; its regular expressions (`wfdb.io.header`) take a tenth of that, so we cast the fields here.
 """
 
 import re
@@ -139,8 +139,8 @@ def _channel(line: str) -> Channel:
 def _swallowed_channel(path: Path, line: str, rest: Sequence[Channel]) -> tuple[int, Channel]:
     """The first signal line, lost into the record line by a missing newline, and the length it garbled.
 
-    Known in JS01052 and JS23074 of ecg-arrhythmia 1.0.0. The `.mat` beside it still tells the length; the lead
-    is the one the others leave over in the standard order.
+    Known in JS01052 and JS23074 of ecg-arrhythmia 1.0.0. The `.mat` beside it still tells the length; the
+    lead is the one the others leave over in the standard order.
     """
     present = [channel.name.upper() for channel in rest]
     start = _RECORD_START.match(line)

@@ -1,7 +1,7 @@
-"""One WFDB record in, a `RawRecord` out: twelve leads in our order, millivolts, NaN where a sample is missing.
+"""One WFDB record in, a `RawRecord` out: twelve leads in our order, millivolts, NaN for a missing sample.
 
-Plain format 16 (PTB-XL, Chapman, every Challenge source) is read by numpy with its checksums verified; anything
-else goes through `wfdb.rdrecord`. Both give the same numbers; a test holds this on every real record.
+Plain format 16 (PTB-XL, Chapman, every Challenge source) is read by numpy with its checksums verified;
+anything else goes through `wfdb.rdrecord`. Both give the same numbers; a test holds this on real records.
 """
 
 import shutil

@@ -5,7 +5,6 @@ A prepared corpus exists only if it is complete: everything is written aside, in
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 import time
@@ -166,7 +165,10 @@ def write_prepared(
 def _moments(signal: np.ndarray) -> dict[str, list[float]]:
     """Mean and (population) SD of each lead in millivolts, of the values stored."""
     values = signal.astype(np.float64)
-    return {"mean": (values.mean(axis=0) / 1000).tolist(), "sd": (values.std(axis=0) / 1000).tolist()}
+    mean = values.sum(axis=0) / len(values)
+    square = np.einsum("ij,ij->j", values, values) / len(values)  # exact sums: integers far below 2^53
+    sd = np.sqrt(np.maximum(square - mean**2, 0.0))
+    return {"mean": (mean / 1000).tolist(), "sd": (sd / 1000).tolist()}
 
 
 def _title(title: str, rejected: int) -> str:
@@ -208,7 +210,7 @@ def _write_header(file: Any, samples: int) -> None:
 
 def _move(aside: Path, folder: Path) -> None:
     try:
-        os.rename(aside, folder)  # noqa: PTH104 - Path.rename has the same name for files; this is the atomic step
+        aside.rename(folder)  # fails where another process has put its own
     except OSError:
         if not (folder / "corpus.json").is_file():
             raise

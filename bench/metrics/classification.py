@@ -1,6 +1,7 @@
 """Classification metrics of stored scores, and a fast, tie-exact bootstrap of the macro AUROC over patients.
 
-A class without positives or without negatives is dropped from every macro average; `macro_auroc` says which stayed.
+A class without positives or without negatives is dropped from macro AUROC and average precision, one without
+positives from macro F1 and recall; `macro_auroc` says which stayed.
 """
 
 from collections.abc import Sequence
@@ -74,9 +75,11 @@ def classification_metrics(
 ) -> dict[str, float]:
     """Every classification metric of one evaluated part.
 
-    Decisions are the highest score (single) or scores of at least 0.5 (multi). Accuracy is the share of records
-    decided right in every class. Brier score: squared error summed over classes (single, as Brier defined it) or
-    averaged over them (multi). Calibration error: of the highest score (single), or of each class, averaged (multi).
+    Decisions are the highest score (single) or scores of at least 0.5 (multi). Accuracy is the share of
+    records decided right in every class; balanced accuracy the mean over classes of recall (single) or of
+    recall and specificity (multi). Brier score: squared error summed over classes (single, as Brier defined
+    it) or averaged over them (multi). Calibration error: of the highest score (single), or of each class,
+    averaged (multi).
 
     Args:
         targets: (n, K) 0/1.
@@ -85,8 +88,8 @@ def classification_metrics(
         classes: K names.
 
     Returns:
-        macro_auroc, kept_classes (k of the K), macro_average_precision, accuracy, balanced_accuracy, macro_f1,
-        log_loss, brier, calibration_error, and `auroc/CLASS` and `average_precision/CLASS` for each class.
+        macro_auroc, kept_classes (its k of the K), macro_average_precision, accuracy, balanced_accuracy,
+        macro_f1, log_loss, brier, calibration_error; `auroc/CLASS`, `average_precision/CLASS` for each class.
 
     Raises:
         ValueError: shapes do not fit, scores are no probabilities, or there is no record.
@@ -95,15 +98,23 @@ def classification_metrics(
     _check_probabilities(scores, kind, classes)
     macro, kept = macro_auroc(positive, scores)
     precision = average_precision(positive, scores)
-    result = {"macro_auroc": macro, "kept_classes": float(kept.sum()), "macro_average_precision": _mean(precision)}
+    result = {
+        "macro_auroc": macro,
+        "kept_classes": float(kept.sum()),
+        "macro_average_precision": _mean(precision),
+    }
     result |= _decision_metrics(positive, _decide(scores, kind), kind)
     result |= _probability_metrics(positive, scores, kind)
-    result |= {f"auroc/{name}": float(value) for name, value in zip(classes, auroc(positive, scores), strict=True)}
+    result |= {
+        f"auroc/{name}": float(value) for name, value in zip(classes, auroc(positive, scores), strict=True)
+    }
     result |= {f"average_precision/{name}": float(v) for name, v in zip(classes, precision, strict=True)}
     return result
 
 
-def patient_resamples(patients: Sequence[str] | np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
+def patient_resamples(
+    patients: Sequence[str] | np.ndarray, count: int, generator: np.random.Generator
+) -> np.ndarray:
     """Cluster bootstrap: patients drawn with replacement, all records of a drawn patient with them.
 
     Args:
@@ -145,7 +156,9 @@ def bootstrap_macro_auroc(targets: np.ndarray, scores: np.ndarray, weights: np.n
     return np.concatenate(blocks) if blocks else np.empty(0)
 
 
-def _sort_class(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _sort_class(
+    positive: np.ndarray, scores: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Records with positives last, in the order of the scores: what one class's AUROC needs of a resample.
 
     Returns:
@@ -159,8 +172,8 @@ def _sort_class(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, n
     return zeros, ones, below, at_most
 
 
-def _bootstrap_block(classes: list[tuple[np.ndarray, ...]], weights: np.ndarray) -> np.ndarray:
-    """(b,) macro AUROC. A positive wins against the negatives below it and half against those it ties with."""
+def _bootstrap_block(classes: Sequence[tuple[np.ndarray, ...]], weights: np.ndarray) -> np.ndarray:
+    """(b,) macro AUROC: a positive wins against the negatives below it and half against its ties."""
     total = np.zeros(len(weights))
     kept = np.zeros(len(weights), dtype=int)
     for zeros, ones, below, at_most in classes:
@@ -195,7 +208,7 @@ def _check_probabilities(scores: np.ndarray, kind: str, classes: Sequence[str]) 
 
 
 def _both_kinds(positive: np.ndarray) -> np.ndarray:
-    return positive.any(axis=0) & ~positive.all(axis=0)
+    return np.asarray(positive.any(axis=0) & ~positive.all(axis=0))
 
 
 def _decide(scores: np.ndarray, kind: str) -> np.ndarray:
@@ -239,7 +252,7 @@ def _probability_metrics(positive: np.ndarray, scores: np.ndarray, kind: str) ->
 
 
 def _calibration_error(right: np.ndarray, confidence: np.ndarray) -> float:
-    """Expected calibration error: mean gap between confidence and frequency, weighted by the bins' records."""
+    """Expected calibration error: gap between confidence and frequency, weighted by the bins' records."""
     place = np.minimum((confidence * BINS).astype(int), BINS - 1)
     gap = np.bincount(place, confidence - right, minlength=BINS)
     return float(np.abs(gap).sum() / len(right))

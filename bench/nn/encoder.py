@@ -9,9 +9,9 @@ from torch import Tensor, nn
 class Encoder(nn.Module, ABC):
     """A network from (N, C, T) signals to (N, dim) embeddings.
 
-    A subclass lives in its own file of `bench/nn/encoders/` and is built as `Subclass(leads, **arguments)`, so that
-    a name, a lead count and a mapping describe it completely. It starts from torch's default generator; whoever
-    builds it seeds that.
+    A subclass lives in its own file of `bench/nn/encoders/` and is built as `Subclass(leads, **arguments)`,
+    so that a name, a lead count and a mapping describe it completely. Its weights come from torch's default
+    generator, which the caller seeds.
 
     Attributes:
         name: how suites and the command line call it.
@@ -30,16 +30,18 @@ class Encoder(nn.Module, ABC):
         """Embed `signal` (N, C, T) as (N, dim)."""
 
     def sequence(self, signal: Tensor) -> Tensor:
-        """Features over time before pooling: (N, C, T) -> (N, L, D), where L follows from T and D is the encoder's own.
+        """Features over time before pooling: (N, C, T) -> (N, L, D), where L follows from T.
 
         Raises:
             NotImplementedError: this encoder has no features over time.
         """
-        raise NotImplementedError(f"encoder {self.name!r} has no features over time; choose one that defines `sequence`")
+        raise NotImplementedError(
+            f"encoder {self.name!r} has no features over time; choose one with `sequence`"
+        )
 
     @abstractmethod
     def groups(self) -> list[list[nn.Parameter]]:
-        """Every parameter exactly once, in groups from stem to head, for learning rates that differ by depth."""
+        """Every parameter exactly once, in groups from stem to head, for rates that differ by depth."""
 
     def check(self, signal: Tensor) -> None:
         """Refuse a signal this encoder cannot read.
@@ -49,10 +51,10 @@ class Encoder(nn.Module, ABC):
         """
         if signal.dim() != 3 or signal.shape[1] != self.leads:
             raise ValueError(
-                f"signal of shape {tuple(signal.shape)}: encoder {self.name!r} was built for (N, {self.leads}, T)"
+                f"signal {tuple(signal.shape)}: this {self.name!r} encoder takes (N, {self.leads}, samples)"
             )
         if signal.shape[2] < self.min_samples:
             raise ValueError(
-                f"signal of {signal.shape[2]} samples: encoder {self.name!r} needs at least {self.min_samples}; "
-                "use a longer window or a higher rate"
+                f"signal of {signal.shape[2]} samples: encoder {self.name!r} needs {self.min_samples}; "
+                "take a longer window or a higher rate"
             )

@@ -76,12 +76,15 @@ class Progress:
 def execute(
     plan: Plan,
     store: Store,
-    executor: Executor,
+    start: Callable[[], Executor],
     on_change: Callable[[Progress, str], None] | None = None,
+    only: frozenset[str] | None = None,
 ) -> Progress:
     """Run every cell of a plan that the store lacks.
 
     Args:
+        start: makes the executor; not called when nothing is left to run.
+        only: labels of the rows to run; None: all.
         on_change: called with the progress and the key of the cell that changed.
 
     Returns:
@@ -90,33 +93,33 @@ def execute(
     Raises:
         StoreError: the store cannot be written; what was committed stays.
     """
-    progress = Progress(len(plan.jobs))
-    for key in plan.jobs:
-        if store.has(key):
-            progress.statuses[key] = Status.CACHED
-    needed = _needed(plan, progress)
-    for key in plan.jobs:
-        if key not in needed and key not in progress.statuses:
-            progress.statuses[key] = Status.CACHED
+    needed = needed_cells(plan, store, only)
+    progress = Progress(len(needed))
     waiting = [key for key in plan.jobs if key in needed]
-    payloads = _Payloads(store)
-    while waiting or progress.running:
-        _submit_ready(plan, executor, progress, waiting, payloads, store, on_change)
-        if progress.running:
-            for key, outcome in executor.wait():
-                _settle(store, progress, key, outcome)
-                if on_change:
-                    on_change(progress, key)
+    if not waiting:
+        return progress
+    payloads, executor = _Payloads(store), start()
+    try:
+        while waiting or progress.running:
+            _submit_ready(plan, executor, progress, waiting, payloads, store, on_change)
+            if progress.running:
+                for key, outcome in executor.wait():
+                    _settle(store, progress, key, outcome)
+                    if on_change:
+                        on_change(progress, key)
+    finally:
+        executor.close()
     return progress
 
 
-def _needed(plan: Plan, progress: Progress) -> set[str]:
-    """Cells to run: those a report reads, and unfinished ancestors of unfinished cells."""
-    wanted = [row.key for row in plan.rows if row.key] + [row.fit_key for row in plan.rows if row.fit_key]
+def needed_cells(plan: Plan, store: Store, only: frozenset[str] | None = None) -> set[str]:
+    """Keys to run: what the rows rest on and the store lacks, and unfinished ancestors of those."""
+    rows = [row for row in plan.rows if row.key and (only is None or row.label in only)]
+    wanted = [key for row in rows for key in (row.key, row.fit_key)]
     needed: set[str] = set()
     while wanted:
         key = wanted.pop()
-        if key not in needed and key not in progress.statuses:
+        if key not in needed and not store.has(key):
             needed.add(key)
             wanted += plan.jobs[key].cell.parents.values()
     return needed
@@ -131,20 +134,20 @@ def _submit_ready(
     store: Store,
     on_change: Callable[[Progress, str], None] | None,
 ) -> None:
-    settled = (Status.DONE, Status.CACHED)
+    pending = set(waiting) | progress.running
     for key in list(waiting):
         parents = plan.jobs[key].cell.parents
-        states = {progress.statuses.get(parent) for parent in parents.values()}
-        if states - {None, *settled}:
+        broken = next((p for p in parents.values() if p in progress.errors), None)
+        if broken is not None:
             waiting.remove(key)
-            broken = next(p for p in parents.values() if progress.statuses.get(p) not in (None, *settled))
-            cause = progress.errors.get(broken, "a parent failed")
+            pending.discard(key)
+            cause = progress.errors[broken]
             progress.statuses[key] = Status.BLOCKED
             progress.errors[key] = cause
             store.fail(key, Status.BLOCKED.value, cause, "")
             if on_change:
                 on_change(progress, key)
-        elif None not in states and len(progress.running) < executor.slots:
+        elif len(progress.running) < executor.slots and not pending.intersection(parents.values()):
             waiting.remove(key)
             progress.running.add(key)
             executor.submit(

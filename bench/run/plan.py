@@ -1,8 +1,10 @@
 """From suites to cells: validate, audit, expand, link. A plan is pure: the same suites and corpora, the same keys."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +19,7 @@ from bench.run.work import Job
 from bench.train.budget import Budget
 from bench.train.build import Rows, make_info
 from bench.train.seeding import derive_seed
-from bench.train.strategy import Classifier, Field
+from bench.train.strategy import Classifier, Field, Strategy
 
 
 @dataclass(frozen=True)
@@ -79,13 +81,11 @@ def make_plan(
     corpora: Mapping[str, PreparedCorpus],
     registry: Registry,
     device: str = "cpu",
-    only: frozenset[str] | None = None,
 ) -> Plan:
     """Expand suites to cells.
 
     Args:
         corpora: every corpus the suites name, prepared as their input spec asks, by `corpus_id`.
-        only: labels or strategy names to keep; None keeps all.
 
     Raises:
         SuiteError: an entry names what does not exist.
@@ -95,7 +95,7 @@ def make_plan(
     for suite in plan.suites:
         for use in suite.corpora:
             expansion = _Expansion(plan, suite, use, corpora[corpus_id(suite, use)], registry, device)
-            expansion.expand(only)
+            expansion.expand()
     return plan
 
 
@@ -118,18 +118,15 @@ class _Expansion:
         self.split: Split = make_split(corpus.records, targets, use.split)
         self._subsets: dict[tuple[float, int], tuple[Rows, Subset] | str] = {}
         parts = self.split.parts
-        if not len(parts["train"]) or not len(parts["test"]):
-            raise SuiteError(f"{corpus.title} has no labelled records in the training or the test part")
         refuse_overlap(
             [CorpusPart(corpus, self.split.pretrain), CorpusPart(corpus, parts["val"])],
             [CorpusPart(corpus, parts["test"])],
         )
 
-    def expand(self, only: frozenset[str] | None) -> None:
+    def expand(self) -> None:
+        """Add this suite's rows and cells on this corpus to the plan."""
         entries = {entry.label: entry for entry in self.suite.entries}
         for entry in entries.values():
-            if only is not None and not {entry.label, entry.strategy} & only:
-                continue
             for lead_set in self.suite.lead_sets:
                 for eval_lead_set in self.suite.eval_lead_sets or (lead_set,):
                     for seed_index in range(self.suite.seeds):
@@ -184,7 +181,11 @@ class _Expansion:
 
     def _needs(self, entry: Entry, entries: dict[str, Entry]) -> frozenset[Field]:
         inherited = self._needs(entries[entry.init], entries) if entry.init else frozenset()
-        return self._found(entry).strategy.needs | inherited
+        kind = self._found(entry).strategy
+        return kind.needs_with(self._params(entry, kind)) | inherited
+
+    def _params(self, entry: Entry, kind: type[Strategy]) -> Any:
+        return kind.Params.model_validate({**self._recipe(entry, kind), **entry.params})
 
     def _subset(self, fraction: float, seed_index: int) -> tuple[Rows, Subset]:
         place = (fraction, seed_index)
@@ -200,15 +201,20 @@ class _Expansion:
 
     def _draw(self, fraction: float, seed_index: int) -> tuple[Rows, Subset]:
         seed = derive_seed(self.suite.seed, "subset", seed_index)
-        patients, parts = self.corpus.records["patient"], self.split.parts
-        targets = self.targets.reindex(self.corpus.records["record"])
-        labelled = label_subset(parts["train"], patients, targets, fraction, seed)
+        train, val = self.split.parts["train"], self.split.parts["val"]
+        labelled = label_subset(train, *self._labels(train), fraction, seed)
         check_label_subset(
-            labelled, parts["train"], patients, targets, fraction, min_patients=self.suite.min_patients
+            labelled, train, *self._labels(train), fraction, min_patients=self.suite.min_patients
         )
-        val = label_subset(parts["val"], patients, targets, fraction, seed)
-        rows = Rows(self.split.pretrain, labelled, parts["val"], val, parts["test"])
-        return rows, Subset(fraction=fraction, fingerprint=_rows_hash(self.corpus.records, labelled, val))
+        val_subset = label_subset(val, *self._labels(val), fraction, seed)
+        rows = Rows(self.split.pretrain, labelled, val, val_subset, self.split.parts["test"])
+        fingerprint = _rows_hash(self.corpus.records, labelled, val_subset)
+        return rows, Subset(fraction=fraction, fingerprint=fingerprint)
+
+    def _labels(self, rows: np.ndarray) -> tuple[np.ndarray, pd.DataFrame]:
+        """Patients and targets of some rows."""
+        records = self.corpus.records.iloc[rows]
+        return records["patient"].to_numpy(), self.targets.loc[records["record"]]
 
     def _fit(
         self, entry: Entry, entries: dict[str, Entry], lead_set: str, seed_index: int, fraction: float
@@ -221,12 +227,13 @@ class _Expansion:
         missing = set(kind.parents) - set(parents)
         if missing:
             raise SuiteError(f"entry {entry.label!r} needs `{missing.pop()}: LABEL OF AN ENTRY`")
-        labelled = Field.LABELS in kind.needs
+        params = self._params(entry, kind)
+        needs = kind.needs_with(params)
+        labelled = Field.LABELS in needs
         rows, subset = self._subset(fraction if labelled else 1.0, seed_index)
         budget = Budget.model_validate({**suite.budget.model_dump(), **entry.budget})
         if not kind.trained:
             budget = budget.model_copy(update={"steps": 0})
-        params = kind.Params.model_validate({**self._recipe(entry, kind), **entry.params})
         task = self.use.task if labelled else None
         info = make_info(
             self.corpus, suite.input, lead_set, len(rows.labelled if kind.labelled_only else rows.train),
@@ -235,7 +242,7 @@ class _Expansion:
         reason = kind.incompatible(info, params)
         if reason:
             raise SkipFraction(reason)
-        measured = Field.MEASUREMENTS in kind.needs
+        measured = Field.MEASUREMENTS in needs
         cell = FitCell(
             corpus=self.corpus.fingerprint,
             split=self.use.split,
@@ -312,14 +319,10 @@ class _Expansion:
 
 
 def _replaced(row: Row, **changes: str) -> Row:
-    from dataclasses import replace
-
     return replace(row, **changes)
 
 
 def _rows_hash(records: pd.DataFrame, *parts: np.ndarray) -> str:
-    import hashlib
-
     ids = records["record"].to_numpy()
     text = "|".join(",".join(sorted(ids[rows])) for rows in parts)
     return hashlib.sha256(text.encode()).hexdigest()

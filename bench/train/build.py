@@ -107,12 +107,13 @@ def prepare_fit(
 ) -> Fit:
     """A fit ready to run."""
     kind = recipe.strategy
+    needs = kind.needs_with(kind.Params.model_validate(recipe.params))
     signals = signals or load_signals(corpus, spec, lead_set(lead_set_name), device, rows.train)
     train = rows.labelled if kind.labelled_only else rows.train
-    validation = rows.val_subset if Field.LABELS in kind.needs else rows.val
+    validation = rows.val_subset if Field.LABELS in needs else rows.val
 
     def instances(which: np.ndarray, known: np.ndarray) -> TrainingSet:
-        fields = record_fields(corpus, which, kind.needs, kind.name, task, known, device)
+        fields = record_fields(corpus, which, needs, kind.name, task, known, device)
         return training_set(signals, which, fields, spec)
 
     strategy = build(recipe, device, seeds, parents)

@@ -8,9 +8,9 @@ from torch import Tensor
 
 
 def to_bytes(state: dict[str, Any]) -> bytes:
-    """A state as bytes, on the host; equal states give equal bytes."""
-    buffer = io.BytesIO()
-    torch.save({name: _on_host(value) for name, value in state.items()}, buffer)
+    """A state as bytes, on the host; equal states give equal bytes. A tensor under two names is stored once."""
+    buffer, copies = io.BytesIO(), _Copies()
+    torch.save({name: copies.of(value) for name, value in state.items()}, buffer)
     return buffer.getvalue()
 
 
@@ -20,5 +20,16 @@ def from_bytes(data: bytes) -> dict[str, Any]:
     return state
 
 
-def _on_host(value: Any) -> Any:
-    return value.detach().cpu().contiguous().clone() if isinstance(value, Tensor) else value
+class _Copies:
+    """Copies of tensors on the host, one for each place in memory."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[Any, ...], Tensor] = {}
+
+    def of(self, value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            return value
+        place = (value.data_ptr(), value.dtype, tuple(value.shape), value.stride())
+        if place not in self._made:
+            self._made[place] = value.detach().cpu().contiguous().clone()
+        return self._made[place]

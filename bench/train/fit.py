@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from bench.train.budget import Budget
@@ -84,13 +85,15 @@ class Fit:
         self.permutation = torch.empty(0, dtype=torch.int64)
         self.tally, self.health, self.selection = Tally(), [], _Selection()
         self._seen: Tensor | None = None
+        self._counting = False
         self._phase, self._phase_index = None, -1
         self._dropout_state: list[Tensor] | None = None
         with random_state(self.device, seeds.seed("dropout")) as keep:
             use_precision(strategy, precision, self.device)
             strategy.encoder.register_forward_hook(self._observe)
             strategy.train()
-            strategy.setup(self._training())
+            with threadpool_limits(1):  # threads would add in an order of their own: k-means, other last bits
+                strategy.setup(self._training())
             self._phases = strategy.phases() if budget.steps else []
             self._bounds = phase_bounds(self._phases, budget.steps) if budget.steps else []
             self._dropout_state = keep()
@@ -118,7 +121,9 @@ class Fit:
         step = Step(self.done, self.budget.steps, self.epoch, self._phase_index)
         batch = self.data.draw(index, self.order)
         self.strategy.on_step_start(step)
+        self._counting = True
         loss = self._loss(self.data, batch, step, self.views)
+        self._counting = False
         if not torch.isfinite(loss.total.detach()):
             raise Diverged(f"loss is {float(loss.total.detach())} at step {self.done}; lower the learning rate")
         loss.total.backward()
@@ -161,7 +166,7 @@ class Fit:
             self.optimiser = build_optimiser(self._phases[wanted], self.budget)
 
     def _observe(self, module: torch.nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        if module.training:
+        if self._counting:
             self.tally.views += len(inputs[0])
             self.tally.lead_samples += inputs[0].numel()
             self._seen = output.detach()

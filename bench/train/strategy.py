@@ -8,17 +8,21 @@ only. Letters: B records in the batch, C leads, T samples in time, N view rows, 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
+from bench.data.corpus import ATTRIBUTES
 from bench.nn.encoder import Encoder
 from bench.nn.heads import projector
 from bench.nn.losses import multi_positive_nt_xent
 
 __all__ = [
+    "ATTRIBUTES",
+    "BOARD",
     "Batch",
     "Classifier",
     "Encoder",
@@ -33,8 +37,13 @@ __all__ = [
     "Training",
     "UndeclaredField",
     "Views",
+    "matching",
     "no_decay_groups",
 ]
+
+BOARD: Mapping[str, Any] = MappingProxyType({"temperature": 0.1, "projection": 64, "hidden": 128})
+"""What every contrastive strategy's recipe 'board' shares, so that there only views and positives differ:
+SimCLR's two-layer projector (Chen et al. 2020, arXiv 2002.05709) and the temperature of SimCLR and CLOCS."""
 
 
 class Field(str, Enum):
@@ -264,7 +273,8 @@ class Strategy(nn.Module):
         name: as on the command line; unique.
         title: as in tables.
         paper: citation.
-        needs: fields it reads in training; nothing else is in its batches.
+        needs: fields it reads in training; nothing else is in its batches. Where that hangs on the parameters,
+            `needs_with` decides.
         needs_at_test: fields that `embed` (or `logits`) reads of the record to be judged.
         deviations: what differs from the paper, one sentence each; shown on the board.
         recipes: named sets of parameters.
@@ -297,6 +307,11 @@ class Strategy(nn.Module):
         self.projector = projector(
             encoder.dim, getattr(params, "hidden", 0), getattr(params, "projection", 0)
         )
+
+    @classmethod
+    def needs_with(cls, params: Any) -> frozenset[Field]:
+        """Fields it reads with such parameters: what its batches, its key and the ledger follow."""
+        return cls.needs
 
     @classmethod
     def incompatible(cls, info: Info, params: Any) -> str | None:
@@ -361,6 +376,16 @@ class Classifier(Strategy):
     def logits(self, batch: Batch) -> Tensor:
         """(B, K) logits of scaled instances."""
         raise TypeError(f"{type(self).__name__} declares itself a Classifier but does not define `logits`")
+
+
+def matching(ids: Tensor, views: Views) -> Tensor:
+    """(N, N) bool: views whose instances share an id.
+
+    Args:
+        ids: (B,) integer id of each instance of the batch; a negative one matches nothing, not even itself.
+    """
+    mine = ids[views.source]
+    return (mine[:, None] == mine[None, :]) & (mine >= 0)[:, None]
 
 
 def no_decay_groups(

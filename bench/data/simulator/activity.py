@@ -10,7 +10,7 @@ QT_POWER = 0.36
 """QT grows with the RR interval to this power: between Fridericia's 1/3 and Bazett's 1/2, as the real corpus's does."""
 
 _FLUTTER = np.array([0.02, -0.16, -0.03])  # negative saw-tooth in the inferior leads, positive in V1
-_FIBRILLATION = np.array([0.016, 0.030, 0.042])  # largest in V1
+_FIBRILLATION = np.array([0.020, 0.036, 0.052])  # largest in V1
 
 
 def electrical_activity(

@@ -53,7 +53,7 @@ def right_bundle_block(heart: Heart, severity: np.ndarray) -> None:
     heart.centre[:, late] = np.where(severity > 0, 0.073 + 0.030 * severity, heart.centre[:, late])
     for side in (heart.rise, heart.fall):
         side[:, late] = np.where(severity > 0, 0.009 + 0.009 * severity, side[:, late])
-    _add(heart, "late", severity, (-0.50, 0.03, -0.62))
+    _add(heart, "late", severity, (-0.50, 0.03, -0.74))
     _add(heart, "s", severity, (0.0, 0.05, -0.25))
     _add(heart, "t", severity, (0.05, 0.02, 0.22))
     heart.centre[:, REPOLARISATION] += 0.025 * severity[:, None]
@@ -69,8 +69,8 @@ def left_bundle_block(heart: Heart, severity: np.ndarray) -> None:
         for times, ms in ((heart.centre, centre), (heart.rise, rise), (heart.fall, fall)):
             times[:, at] += share * (ms / 1000 - times[:, at])
     heart.vector[:, wave("t")] *= (1 - 0.9 * share)[:, None]
-    _add(heart, "st", share, (-0.12, -0.03, -0.20))
-    _add(heart, "t", share, (-0.34, -0.06, -0.42))
+    _add(heart, "st", share, (-0.16, -0.03, -0.18))
+    _add(heart, "t", share, (-0.46, -0.08, -0.36))
     heart.centre[:, REPOLARISATION] += 0.045 * share[:, None]
 
 
@@ -102,7 +102,7 @@ def left_posterior_block(heart: Heart, severity: np.ndarray) -> None:
 
 def slow_ventricle(heart: Heart, severity: np.ndarray) -> None:
     """Unspecific intraventricular delay: a broad, notched complex of no bundle's pattern."""
-    _add(heart, "late", severity, (0.12, 0.16, 0.18))
+    _add(heart, "late", severity, (0.07, 0.10, 0.12))
     widen(heart, 1 + 0.38 * severity)
 
 
@@ -110,7 +110,10 @@ def preexcitation(heart: Heart, severity: np.ndarray) -> None:
     """Short PR and a slurred delta wave by an accessory pathway, T against it."""
     heart.pr[:] -= 0.05 * np.clip(severity, 0, 1.2)
     heart.centre[:, DEPOLARISATION] += 0.028 * severity[:, None]
-    heart.centre[:, wave("delta")] += -0.012 * severity
+    delta = wave("delta")
+    heart.centre[:, delta] -= 0.012 * severity
+    for side in (heart.rise, heart.fall):
+        side[:, delta] *= 1 + 0.6 * severity
     heart.vector[:, wave("q")] *= (1 - 0.8 * np.clip(severity, 0, 1))[:, None]
     _add(heart, "delta", severity, (0.26, 0.18, -0.20))
     _add(heart, "t", severity, (-0.22, -0.15, 0.08))

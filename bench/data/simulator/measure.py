@@ -11,7 +11,7 @@ from bench.data.simulator.heart import QRS, Heart, wave
 from bench.data.simulator.rhythms import Rhythm
 
 RATE = 500  # Hz, of the fiducial samples
-_CENTRE = 242.0  # sample of the median beat around which the machine places QRS
+_ONSET = 233.4  # sample of the median beat at which QRS would begin were it infinitely short
 
 
 def in_record(times: np.ndarray, seconds: float) -> np.ndarray:
@@ -37,8 +37,8 @@ def atrial_rate(rhythm: Rhythm, ventricular: np.ndarray, seconds: float, rng: np
     gaps = np.where(p[:, 1:] & p[:, :-1], np.diff(rhythm.p, axis=1), np.nan)
     wavelets = in_record(rhythm.wavelet, seconds).sum(axis=1) * 60 / seconds
     n = len(ventricular)
-    guess = rng.choice(4, n, p=[0.25, 0.15, 0.45, 0.15])
-    wild = np.choose(guess, [wavelets, wavelets / 2, ventricular, ventricular * rng.uniform(0.6, 2.6, n)])
+    guess = rng.choice(4, n, p=[0.12, 0.10, 0.43, 0.35])
+    wild = np.choose(guess, [wavelets, wavelets / 2, ventricular, ventricular * rng.uniform(0.6, 2.2, n)])
     few = p.sum(axis=1) < 3
     gaps[few] = 1.0
     return np.where(wavelets > 0, wild, np.where(few, ventricular, 60 / np.nanmedian(gaps, axis=1)))
@@ -62,7 +62,7 @@ def measure(heart: Heart, rhythm: Rhythm, seconds: float, rng: np.random.Generat
     t = wave("t")
     cycle = np.clip(60 / ventricular, 0.25, 2.0)
     t_end = (heart.centre[:, t] + 2.1 * heart.fall[:, t]) * cycle**QT_POWER
-    onset = _CENTRE - 0.30 * RATE * (end - start) + rng.normal(0, 4.5, n)
+    onset = _ONSET - 0.31 * RATE * (end - start) + rng.normal(0, 4.5, n)
     q_onset = np.rint(onset)
     q_offset = np.rint(onset + RATE * (end - start) + rng.normal(0, 1.5, n))
     t_offset = np.rint(onset + RATE * (t_end - start) + rng.normal(0, 4, n))

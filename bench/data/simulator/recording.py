@@ -45,7 +45,7 @@ class Conditions:
     Attributes:
         wander: baseline.
         mains: 50 Hz residue.
-        muscle: tremor, above 20 Hz.
+        muscle: tremor.
         burst: tremor of a second or two.
         step: jumps of one electrode.
     """
@@ -62,7 +62,7 @@ def recording_conditions(n: int, rng: np.random.Generator) -> Conditions:
     return Conditions(
         wander=0.028 * np.exp(rng.normal(0, 0.75, n)),
         mains=0.003 * np.exp(rng.normal(0, 0.8, n)),
-        muscle=0.010 * np.exp(rng.normal(0, 0.5, n)),
+        muscle=0.008 * np.exp(rng.normal(0, 0.5, n)),
         burst=np.where(rng.random(n) < 0.06, rng.uniform(0.03, 0.10, n), 0.0),
         step=(rng.random(n) < 0.04).astype(float),
     )
@@ -83,8 +83,8 @@ def noise(conditions: Conditions, samples: int, rate: float, rng: np.random.Gene
 
 
 def _tremor(white: np.ndarray) -> np.ndarray:
-    """White noise without its slow part, unit variance; two samples shorter."""
-    return (0.8 * white[..., 2:] - 0.5 * white[..., 1:-1] - 0.33 * white[..., :-2]) / 1.0
+    """White noise below about 120 Hz, unit variance; two samples shorter."""
+    return (white[..., 2:] + white[..., 1:-1] + white[..., :-2]) / np.sqrt(3)
 
 
 def _bursts(size: np.ndarray, seconds: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -1,0 +1,43 @@
+# leadboard: everything a person needs, from a fresh clone. Needs Python 3.11+ and make.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+DONE   := $(VENV)/.installed
+DATA   ?=
+ARGS   ?=
+
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup bench tables test lint format clean
+
+help:            ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: $(DONE)   ## create .venv and install everything, pinned by constraints.txt
+
+$(DONE): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+bench: $(DONE)   ## run every suite at scale quick and write results/quick; DATA=folder ARGS='--corpus ptbxl' for real data
+	$(BIN)/leadboard run --scale quick $(if $(DATA),--data $(DATA)) $(ARGS)
+
+tables: $(DONE)  ## rewrite tables, figures and the board from the store; trains nothing
+	$(BIN)/leadboard report --scale quick $(if $(DATA),--data $(DATA)) $(ARGS)
+
+test: $(DONE)    ## run the tests
+	$(BIN)/python -m pytest
+
+lint: $(DONE)    ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(DONE)  ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:           ## remove the environment and caches; keeps store/, data/ and results/
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache *.egg-info

@@ -1,0 +1,110 @@
+"""Where a suite's corpora come from: a folder given with --data, or the simulator; prepared once, then cached."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.data.chapman import ChapmanReader
+from bench.data.check import detect_reader
+from bench.data.cinc2021 import CincReader
+from bench.data.corpus import CorpusError, PreparedCorpus, Reader
+from bench.data.prepare import prepare
+from bench.data.ptbxl import PtbxlReader
+from bench.run.plan import corpus_id
+from bench.run.registry import Registry
+from bench.run.suite import CorpusUse, Suite
+from bench.train.strategy import Field
+
+Report = Callable[[str, int, int], None]
+"""(what is being done, done, in all)"""
+
+_READERS = {"chapman": "ChapmanReader", "ptbxl": "PtbxlReader", "cinc2021": "CincReader"}
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Where corpora lie.
+
+    Attributes:
+        home: our own folder for simulated and prepared corpora.
+        data: a folder with real corpora: the corpus itself, or one sub-folder a corpus.
+        records: size of a simulated cohort.
+    """
+
+    home: Path
+    data: Path | None = None
+    records: int = 1500
+    workers: int | None = None
+
+    def folder(self, name: str) -> Path:
+        """Where a corpus lies on disk, simulating it first where its name ends in -sim.
+
+        Raises:
+            CorpusError: a real corpus without --data, or none of that layout there.
+        """
+        if name.endswith("-sim"):
+            return self.home / "simulated" / name
+        if self.data is None:
+            raise CorpusError(
+                f"corpus {name!r} is real data: say where it lies with --data FOLDER (or use {name}-sim)"
+            )
+        inside = self.data / name
+        return inside if inside.is_dir() else self.data
+
+    def reader(self, name: str, folder: Path, rate: int) -> Reader:
+        """The reader of a corpus by name; `folder` and unknown names go by what lies in the folder."""
+        base = name.removesuffix("-sim")
+        if base == "chapman":
+            return ChapmanReader()
+        if base == "ptbxl":
+            return PtbxlReader(rate=rate)
+        return CincReader() if base == "cinc2021" else detect_reader(folder)
+
+    def prepared(self, name: str, rate: int, band: tuple[float, float] | None, report: Report) -> PreparedCorpus:
+        """A corpus ready to train on, from the cache or made now."""
+        if name.endswith("-sim"):
+            from bench.data.simulator.cohort import simulate
+
+            simulate(name, self.folder(name), self.records, workers=self.workers, progress=_named(report, f"simulate {name}"))
+        folder = self.folder(name)
+        return prepare(
+            self.reader(name, folder, rate), folder, self.home / "prepared", rate, band,
+            workers=self.workers, progress=_named(report, f"prepare {name}"),
+        )
+
+
+def _named(report: Report, what: str) -> Callable[[int, int], None]:
+    return lambda done, total: report(what, done, total)
+
+
+def gather_corpora(
+    suites: Iterable[Suite], shelf: Shelf, registry: Registry, report: Report
+) -> dict[str, PreparedCorpus]:
+    """Every corpus of some suites, prepared; measured first where a strategy reads measurements it lacks."""
+    corpora: dict[str, PreparedCorpus] = {}
+    for suite in suites:
+        for use in suite.corpora:
+            name = corpus_id(suite, use)
+            if name not in corpora:
+                corpora[name] = shelf.prepared(use.corpus, suite.input.rate, suite.input.band, report)
+            if _reads_measurements(suite, registry):
+                corpora[name] = measured(corpora[name], shelf, report)
+    return corpora
+
+
+def measured(corpus: PreparedCorpus, shelf: Shelf, report: Report) -> PreparedCorpus:
+    """The same corpus with its eleven attributes, measured from the signals where it brings none."""
+    from bench.data.attributes import measure_corpus
+
+    if not corpus.records["VentricularRate"].isna().all():
+        return corpus
+    measure_corpus(corpus, workers=shelf.workers, progress=_named(report, f"measure {corpus.name}"))
+    return PreparedCorpus.open(corpus.folder)
+
+
+def _reads_measurements(suite: Suite, registry: Registry) -> bool:
+    kinds = [registry.get(e.strategy).strategy for e in suite.entries if e.strategy in registry.found]
+    return any(Field.MEASUREMENTS in kind.needs | kind.needs_at_test for kind in kinds)
+
+
+__all__ = ["CorpusUse", "Shelf", "gather_corpora", "measured"]

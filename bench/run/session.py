@@ -1,0 +1,222 @@
+"""One use of the command: options in, plan, execution and report out. What the command line calls."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.data.corpus import CorpusError, Note
+from bench.run.corpora import Report, Shelf, gather_corpora
+from bench.run.execute import Executor, InlineExecutor, Progress, execute, needed_cells
+from bench.run.plan import Plan, make_plan
+from bench.run.registry import Registry
+from bench.run.status import Status
+from bench.run.store import Store, StoreError
+from bench.run.suite import CorpusUse, Entry, Suite, SuiteError, load_suite, suite_files
+
+
+class UserError(Exception):
+    """Something the user can mend; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The command line's options; see `leadboard run --help`."""
+
+    suites: tuple[str, ...] = ()
+    scale: str = "quick"
+    corpora: tuple[str, ...] = ()
+    data: Path | None = None
+    strategies: tuple[str, ...] = ()
+    seeds: int | None = None
+    records: int = 1500
+    store: Path = Path("store")
+    results: Path = Path("results")
+    cache: Path = Path("data")
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a plan would take: a row a stage; seconds None where nothing like it was ever timed."""
+
+    rows: list[list[str]]
+    skipped: dict[str, int]
+    seconds: float | None
+    mebibytes: float
+
+
+def user_errors(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Raise the errors a user can mend as UserError."""
+    from functools import wraps
+
+    @wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except (CorpusError, SuiteError, StoreError, KeyError) as error:
+            raise UserError(error.args[0] if isinstance(error, KeyError) else str(error)) from error
+
+    return wrapped
+
+
+class Session:
+    """Options, loaded suites and the registry.
+
+    Args:
+        progress: called with (what, done, in all) while corpora are simulated and prepared.
+    """
+
+    @user_errors
+    def __init__(self, options: Options, progress: Report) -> None:
+        self.options, self.progress = options, progress
+        files = tuple(Path(s) for s in options.strategies if s.endswith(".py"))
+        self.registry = Registry(files)
+        self.warnings = [f"skipped {b.path}: {b.reason}" for b in self.registry.broken]
+        self.store = Store(options.store)
+        names = options.suites or tuple(suite_files())
+        self.suites = [self._suite(name, files) for name in names]
+        self.only = self._only(files)
+
+    def _suite(self, name: str, files: tuple[Path, ...]) -> Suite:
+        overrides = {"seeds": self.options.seeds} if self.options.seeds else {}
+        suite = load_suite(name, self.options.scale, overrides)
+        extra = tuple(
+            Entry(strategy=found.strategy.name, label=found.strategy.name)
+            for found in self.registry.found.values()
+            if found.source is not None and name == "board"
+        )
+        entries = tuple(e for e in suite.entries if e.label not in {x.label for x in extra})
+        corpora = suite.corpora
+        if self.options.corpora:
+            corpora = tuple(_substitute(suite, corpus) for corpus in self.options.corpora)
+        return suite.model_copy(update={"entries": entries + extra, "corpora": corpora})
+
+    def _only(self, files: tuple[Path, ...]) -> frozenset[str] | None:
+        if not self.options.strategies:
+            return None
+        paths = {path.resolve() for path in files}
+        asked = {s for s in self.options.strategies if not s.endswith(".py")}
+        asked |= {n for n, f in self.registry.found.items() if f.path.resolve() in paths}
+        entries = [entry for suite in self.suites for entry in suite.entries]
+        labels = frozenset(e.label for e in entries if {e.label, e.strategy} & asked)
+        unknown = asked - {name for e in entries for name in (e.label, e.strategy)}
+        if unknown:
+            known = ", ".join(sorted({e.label for e in entries}))
+            raise SuiteError(f"no row or strategy {unknown.pop()!r} in these suites; there are: {known}")
+        return labels
+
+    @user_errors
+    def plan(self) -> Plan:
+        """Prepare the corpora and expand the suites."""
+        o = self.options
+        shelf = Shelf(o.cache, o.data, o.records)
+        corpora = gather_corpora(self.suites, shelf, self.registry, self.progress)
+        return make_plan(self.suites, corpora, self.registry, choose_device(o.device))
+
+    @user_errors
+    def run(
+        self,
+        plan: Plan,
+        executor: str = "inline",
+        address: str | None = None,
+        gpus_per_cell: float = 0.0,
+        on_change: Callable[[Progress, str], None] | None = None,
+    ) -> Progress:
+        """Run what the store lacks."""
+
+        def start() -> Executor:
+            if executor == "inline":
+                return InlineExecutor()
+            from bench.run.ray_executor import RayExecutor
+
+            return RayExecutor(address, gpus_per_cell, threads=max(s.threads for s in plan.suites))
+
+        self.store.sweep()
+        return execute(plan, self.store, start, on_change, self.only)
+
+    @user_errors
+    def report(self, plan: Plan) -> list[Path]:
+        """Write every table, figure and page of these suites."""
+        from bench.report.write import write_report
+
+        return write_report(plan, self.store, self.options.results)
+
+    def summary(self, plan: Plan, progress: Progress) -> str:
+        """One line: what was done, what failed, what was skipped."""
+        counts = Counter(status.value for status in progress.statuses.values())
+        cached = len(plan.jobs) - len(needed_cells(plan, self.store)) - counts[Status.DONE.value]
+        parts = [f"{counts[Status.DONE.value]} done", f"{cached} cached"]
+        parts += [f"{counts[s.value]} {s.value}" for s in Status if counts[s.value] and s is not Status.DONE]
+        skipped = Counter(row.skipped for row in plan.rows if row.skipped)
+        lines = [f"cells: {', '.join(parts)}"]
+        lines += [f"skipped ({count} rows): {reason}" for reason, count in skipped.items()]
+        return "\n".join(lines)
+
+    def estimate(self, plan: Plan) -> Estimate:
+        """What running the plan would take, by the times of finished cells of the same kind."""
+        needed = needed_cells(plan, self.store, self.only)
+        seconds, sizes = self._costs(plan, needed)
+        rows, total, size = [], 0.0, 0.0
+        for stage, cells in plan.stages().items():
+            todo = [k for k in needed if plan.jobs[k].cell.stage == stage]
+            known = seconds.get(stage)
+            rows.append([
+                stage, str(cells), str(cells - len(todo)), str(len(todo)),
+                "-" if known is None else f"{known * len(todo):.0f} s",
+            ])  # fmt: skip
+            total += (known or 0.0) * len(todo)
+            size += sizes.get(stage, 0.05) * len(todo)
+        timed = all(plan.jobs[k].cell.stage in seconds for k in needed)
+        skipped = Counter(row.skipped for row in plan.rows if row.skipped)
+        return Estimate(rows, dict(skipped), total if timed else None, size)
+
+    def _costs(self, plan: Plan, needed: set[str]) -> tuple[dict[str, float], dict[str, float]]:
+        """Mean seconds and mebibytes of the plan's finished cells, by stage."""
+        times: dict[str, list[float]] = {}
+        sizes: dict[str, list[float]] = {}
+        for key, job in plan.jobs.items():
+            if self.store.has(key):
+                stage = job.cell.stage
+                times.setdefault(stage, []).append(self.store.read_json(key, "provenance.json")["seconds"])
+                size = sum(f.stat().st_size for f in self.store.folder(key).iterdir()) / 2**20
+                sizes.setdefault(stage, []).append(size)
+        return {s: sum(v) / len(v) for s, v in times.items()}, {s: sum(v) / len(v) for s, v in sizes.items()}
+
+
+def choose_device(name: str) -> str:
+    """'cpu' or 'cuda'; 'auto' takes a GPU where there is one."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise CorpusError(f"device {name!r} asked for, but torch sees no GPU; use --device cpu")
+    return name
+
+
+def _substitute(suite: Suite, corpus: str) -> CorpusUse:
+    """The suite's use of a corpus, real or simulated, for the one asked for."""
+    base = corpus.removesuffix("-sim")
+    for use in suite.corpora:
+        if use.corpus.removesuffix("-sim") == base:
+            return use.model_copy(update={"corpus": corpus})
+    known = ", ".join(sorted({use.corpus.removesuffix("-sim") for use in suite.corpora}))
+    raise SuiteError(f"suite {suite.name!r} does not run on {corpus!r}; it runs on: {known} (or NAME-sim)")
+
+
+@user_errors
+def simulate_corpus(corpus: str, folder: Path, records: int, seed: int, progress: Report) -> None:
+    """Write a simulated cohort."""
+    from bench.data.simulator.cohort import simulate
+
+    simulate(corpus, folder, records, seed, progress=lambda done, total: progress(f"simulate {corpus}", done, total))
+
+
+@user_errors
+def check_folder(folder: Path) -> tuple[str, list[Note]]:
+    """Title and defects of a corpus folder, whatever its layout."""
+    from bench.data.check import check_corpus, detect_reader
+
+    return check_corpus(detect_reader(folder), folder)

@@ -1,0 +1,124 @@
+"""Batches by index arithmetic give what reading record by record gives; undeclared fields stay closed."""
+
+import numpy as np
+import pytest
+import torch
+
+from bench.data.corpus import CorpusError
+from bench.train.budget import InputSpec
+from bench.train.inputs import load_signals, record_fields, training_set
+from bench.train.strategy import Field, UndeclaredField
+from tests.corpora import tiny_corpus
+
+CPU = torch.device("cpu")
+LEADS = [0, 6, 11]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return tiny_corpus(tmp_path_factory.mktemp("corpus") / "tiny")
+
+
+def reference(corpus, record):
+    row = corpus.records.iloc[record]
+    return np.asarray(corpus.signals[row["offset"] : row["offset"] + row["length"]], float)[:, LEADS].T / 1e3
+
+
+@pytest.mark.parametrize("start", [0, 17, 150])
+def test_gather_reads_the_right_samples_and_pads_with_zeros(corpus, start):
+    signals = load_signals(corpus, InputSpec(rate=50, window=90), LEADS, CPU, np.arange(10))
+    got = signals.gather(torch.tensor([3, 41]), torch.tensor([start, start])).numpy()
+    for row, record in enumerate((3, 41)):
+        expected = reference(corpus, record)[:, start : start + 90]
+        np.testing.assert_allclose(got[row, :, : expected.shape[1]], expected, atol=1e-6)
+
+
+def test_records_shorter_than_the_window_are_padded(corpus):
+    signals = load_signals(corpus, InputSpec(rate=50, window=260), LEADS, CPU, np.arange(10))
+    got = signals.gather(torch.tensor([5, 59]), torch.tensor([0, 0])).numpy()
+    np.testing.assert_allclose(got[1, :, :200], reference(corpus, 59), atol=1e-6)
+    assert (got[:, :, 200:] == 0).all()
+
+
+def test_every_scaling_is_what_it_says(corpus):
+    everything = np.stack([reference(corpus, r) for r in range(len(corpus.records))])
+    record = torch.tensor([2, 7])
+    train = np.arange(20)
+    flat = everything.reshape(len(everything), -1)
+    expected = {
+        "none": everything,
+        "zscore-lead": (everything - everything.mean(2, keepdims=True)) / everything.std(2, keepdims=True),
+        "zscore-record": (everything - flat.mean(1)[:, None, None]) / flat.std(1)[:, None, None],
+        "zscore-global": (everything - flat[train].mean()) / flat[train].std(),
+        "minmax": (everything - flat.min(1)[:, None, None]) / np.ptp(flat, axis=1)[:, None, None],
+    }
+    for scaling, values in expected.items():
+        signals = load_signals(corpus, InputSpec(rate=50, scaling=scaling), LEADS, CPU, train)
+        got = signals.scaled(signals.gather(record, torch.zeros(2, dtype=torch.int64)), record)
+        np.testing.assert_allclose(got.numpy(), values[[2, 7]], atol=2e-3, err_msg=scaling)
+
+
+def test_scaling_follows_the_leads_a_view_shows(corpus):
+    signals = load_signals(corpus, InputSpec(rate=50), LEADS, CPU, np.arange(10))
+    record = torch.tensor([4])
+    whole = signals.gather(record, torch.tensor([0]))
+    full = signals.scaled(whole, record)
+    swapped = signals.scaled(whole[:, [2, 0]], record, torch.tensor([[2, 0]]))
+    torch.testing.assert_close(swapped, full[:, [2, 0]])
+
+
+def test_a_wrong_rate_and_ragged_records_are_refused(corpus):
+    with pytest.raises(CorpusError, match="prepared at 50 Hz but the input spec asks 100"):
+        load_signals(corpus, InputSpec(rate=100), LEADS, CPU, np.arange(5))
+
+
+def test_random_starts_stay_inside_the_record_and_cover_it(corpus):
+    spec = InputSpec(rate=50, window=150)
+    signals = load_signals(corpus, spec, LEADS, CPU, np.arange(10))
+    fields = record_fields(corpus, np.arange(10), frozenset(), "x")
+    data = training_set(signals, np.arange(10), fields, spec)
+    whole = {r: reference(corpus, r) for r in range(10)}
+    generator, starts = torch.Generator().manual_seed(1), set()
+    for _ in range(60):
+        batch = data.draw(torch.tensor([6]), generator)
+        got = batch.signal[0].numpy()
+        matches = [s for s in range(51) if np.allclose(got, whole[6][:, s : s + 150], atol=1e-6)]
+        assert len(matches) == 1
+        starts.add(matches[0])
+    assert min(starts) <= 5 and max(starts) >= 45
+
+
+def test_lead_instances_are_one_lead_each_scaled_by_their_own_statistics(corpus):
+    spec = InputSpec(rate=50, instance="lead", crop="start")
+    signals = load_signals(corpus, spec, LEADS, CPU, np.arange(10))
+    fields = record_fields(corpus, np.arange(4), frozenset({Field.PATIENT}), "x")
+    data = training_set(signals, np.arange(4), fields, spec)
+    assert len(data) == 12
+    batch = data.draw(torch.tensor([7]), None)
+    np.testing.assert_allclose(batch.signal[0, 0].numpy(), reference(corpus, 2)[1], atol=1e-6)
+    scaled = data.scaled(batch).signal
+    assert abs(float(scaled.mean())) < 1e-2 and abs(float(scaled.std()) - 1) < 1e-2
+    assert batch.patient.item() == data.fields.columns["patient"][7].item()
+
+
+def test_undeclared_fields_raise_and_declared_ones_hold_the_corpus_values(corpus):
+    rows = np.array([1, 5, 9])
+    fields = record_fields(corpus, rows, frozenset({Field.DEMOGRAPHICS}), "greedy")
+    np.testing.assert_allclose(fields.column("age").numpy(), corpus.records["age"].iloc[rows])
+    assert set(fields.columns) == {"age", "sex"}
+    for closed in ("patient", "measurements", "labels", "labelled", "labels:rhythm"):
+        with pytest.raises(UndeclaredField, match="greedy reads"):
+            fields.column(closed)
+
+
+def test_labels_outside_the_subset_are_masked_everywhere(corpus):
+    rows, known = np.arange(20), np.array([3, 4])
+    fields = record_fields(corpus, rows, frozenset({Field.LABELS}), "s", "rhythm", known)
+    assert fields.column("labelled").nonzero().flatten().tolist() == [3, 4]
+    truth = corpus.targets("rhythm").to_numpy()
+    for name in ("labels", "labels:rhythm"):
+        values = fields.column(name).numpy()
+        np.testing.assert_array_equal(values[known], truth[known])
+        assert values.sum() == 2
+    hidden = np.setdiff1d(rows, known)
+    assert fields.column("labels:findings").numpy()[hidden].sum() == 0
