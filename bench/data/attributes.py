@@ -33,7 +33,8 @@ _QUIET_SHARE, _QUIET_RUN = (
     0.06,
     6,
 )  # of the steepest slope; samples. Tuned on 19 Chapman records with GE's values
-_P_SPREAD = 25.0  # samples; a P wave peaks at one time in all leads, noise and flutter do not
+_P_SPREAD, _P_SIZE = 25.0, 0.04  # samples, mV; fibrillation peaks here and there, a filter rings with less
+_FLAT = 0.05  # mV, absolute values summed over the leads: below it nothing beats
 _TOGETHER = 64  # records a call of neurokit2, whose cost is mostly the call
 _CHUNK = 256  # records a task of a worker
 
@@ -136,7 +137,7 @@ def _median_beat(signal: np.ndarray, rate: float) -> _Beat | None:
     strength = np.abs(filtered).sum(axis=1)
     peaks = _r_peaks(strength)
     whole = [peak for peak in peaks if BEFORE <= peak <= len(filtered) - AFTER]
-    if len(peaks) < 2 or not whole:
+    if strength.max() < _FLAT or len(peaks) < 2 or not whole:
         return None
     beat = np.median([filtered[peak - BEFORE : peak + AFTER] for peak in whole], axis=0)
     return _Beat(beat, float(np.diff(peaks).mean()), len(peaks) * 10 * RATE / len(filtered))
@@ -215,7 +216,7 @@ def _attributes(beat: _Beat, waves: _Waves) -> dict[str, float]:
     base = beat.signal[max(0, onset - 8) : onset + 1].mean(axis=0)
     return {
         "VentricularRate": rate,
-        "AtrialRate": rate if _has_p_wave(waves.p_peaks, onset) else np.nan,
+        "AtrialRate": rate if _has_p_wave(beat, waves.p_peaks, onset) else np.nan,
         "QRSDuration": (offset - onset) * 1000 / RATE,
         "QTInterval": qt,
         "QTCorrected": qt * np.sqrt(rate / 60),
@@ -244,13 +245,15 @@ def _qrs_bounds(beat: _Beat) -> tuple[int, int]:
     return onset, offset
 
 
-def _has_p_wave(p_peaks: np.ndarray, onset: int) -> bool:
-    """Whether at least half the leads peak before the QRS, and their middle half within 50 ms."""
+def _has_p_wave(beat: _Beat, p_peaks: np.ndarray, onset: int) -> bool:
+    """Whether half the leads peak before the QRS, mostly within 50 ms, and move by 40 microvolts."""
     before = p_peaks[p_peaks < onset]
     if 2 * len(before) < len(p_peaks):
         return False
     low, high = np.quantile(before, (0.25, 0.75))
-    return bool(high - low <= _P_SPREAD)
+    first = max(0, onset - BEFORE // 2, BEFORE - int(_REACH[0] * beat.interval))
+    size = np.ptp(beat.signal[first : max(onset, first + 1), _INDEPENDENT], axis=0)
+    return bool(high - low <= _P_SPREAD and np.median(size) >= _P_SIZE)
 
 
 def _t_wave(signal: np.ndarray, offset: int, t_offset: float) -> np.ndarray:

@@ -32,7 +32,7 @@ _CHUNK = 16
 """Records a worker does at a time: long enough to hide the call, short enough for half-hour records."""
 
 _WORTH_A_WORKER_S = 3.0
-"""Seconds of work that pay for starting another process (it imports numpy, pandas and wfdb: most of a second)."""
+"""Seconds of work that pay for another process, which spends most of a second on imports."""
 
 _CODE = (
     "prepare",

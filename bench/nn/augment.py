@@ -33,9 +33,7 @@ def jitter(signal: Tensor, generator: torch.Generator, sd: float = 0.03, *, abso
         absolute: `sd` is in millivolts instead.
     """
     noise = torch.randn(signal.shape, generator=generator, device=signal.device, dtype=signal.dtype)
-    if absolute:
-        return torch.add(signal, noise, alpha=sd, out=noise)
-    return torch.addcmul(signal, noise, _spread(signal), value=sd, out=noise)
+    return noise.mul_(sd if absolute else sd * _spread(signal)).add_(signal)
 
 
 def scaling(signal: Tensor, generator: torch.Generator, sd: float = 0.1) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.data.audit import CorpusPart, refuse_overlap
+from bench.data.audit import CorpusPart, audit, refuse_overlap
 from bench.data.corpus import PreparedCorpus
 from bench.data.splits import SkipFraction, Split, check_label_subset, label_subset, make_split
 from bench.run.cell import AnyCell, EmbedCell, EncoderSpec, FitCell, PredictCell, StrategySpec, Subset
@@ -118,10 +118,8 @@ class _Expansion:
         self.split: Split = make_split(corpus.records, targets, use.split)
         self._subsets: dict[tuple[float, int], tuple[Rows, Subset] | str] = {}
         parts = self.split.parts
-        refuse_overlap(
-            [CorpusPart(corpus, self.split.pretrain), CorpusPart(corpus, parts["val"])],
-            [CorpusPart(corpus, parts["test"])],
-        )
+        training = [CorpusPart(corpus, self.split.pretrain), CorpusPart(corpus, parts["val"])]
+        refuse_overlap(audit(training, [CorpusPart(corpus, parts["test"])]))
 
     def expand(self) -> None:
         """Add this suite's rows and cells on this corpus to the plan."""

@@ -1,1 +1,1 @@
-"""How simulated ECGs are made: a 3-D dipole, hearts, rhythms, findings, noise, and the real corpora's file layouts."""
+"""How simulated ECGs are made: a 3-D dipole, hearts, rhythms, findings, noise, the real corpora's layouts."""

@@ -1,4 +1,4 @@
-"""From hearts and rhythms to waves: every beat's waves at their times, P waves, flutter and fibrillation waves."""
+"""From hearts and rhythms to waves: every beat's waves at their times, P, flutter and fibrillation waves."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from bench.data.simulator.heart import REPOLARISATION, WAVES, Heart, wave
 from bench.data.simulator.rhythms import Rhythm
 
 QT_POWER = 0.36
-"""QT grows with the RR interval to this power: between Fridericia's 1/3 and Bazett's 1/2, as the real corpus's does."""
+"""QT grows with RR to this power: between Fridericia's 1/3 and Bazett's 1/2, as in the real Chapman."""
 
 _FLUTTER = np.array([0.02, -0.16, -0.03])  # negative saw-tooth in the inferior leads, positive in V1
 _FIBRILLATION = np.array([0.020, 0.036, 0.052])  # largest in V1

@@ -1,6 +1,7 @@
-"""The Chapman-like cohort: eleven rhythms in nearly their real shares, conditions, and the machine's measurements.
+"""The Chapman-like cohort: eleven rhythms in nearly real shares, conditions, the machine's measurements.
 
-Shares, ages, sexes and rates follow the real Diagnostics.xlsx; the four rarest rhythms are raised to 3 in 1,000.
+Shares, ages, sexes and rates follow the real Diagnostics.xlsx; the three rarest rhythms are raised to 3 in
+1,000.
 """
 
 from typing import NamedTuple
@@ -8,10 +9,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from bench.data.chapman_cohort import RHYTHMS as CLASS_OF
 from bench.data.corpus import ATTRIBUTES
 from bench.data.simulator import findings
 from bench.data.simulator.activity import electrical_activity
-from bench.data.simulator.cohort import BLOCK, Block, Severities, bounded_normal, generator, spread_classes
+from bench.data.simulator.blocks import BLOCK, Block, Severities, bounded_normal, generator, spread_classes
 from bench.data.simulator.heart import normal_hearts
 from bench.data.simulator.measure import measure
 from bench.data.simulator.recording import SECONDS, record, recording_conditions
@@ -19,11 +21,10 @@ from bench.data.simulator.rhythms import Plan, make_rhythms
 
 
 class RhythmFacts(NamedTuple):
-    """A rhythm of the corpus: its size there, who has it, and how it beats (bpm, years as mean and SD)."""
+    """A rhythm of the corpus: how many records have it, how it beats (bpm), who has it (years: mean, SD)."""
 
-    count: int
+    records: int
     snomed: str
-    group: str
     kind: str
     rate: tuple[float, float, float, float]  # mean, SD, least, most
     age: tuple[float, float]
@@ -31,25 +32,25 @@ class RhythmFacts(NamedTuple):
 
 
 RHYTHMS = {
-    "SB": RhythmFacts(3889, "426177001", "SB", "sinus", (56, 4.5, 34, 59.6), (58, 14), 0.36),
-    "SR": RhythmFacts(1826, "426783006", "SR", "sinus", (74, 12, 60, 99.5), (54, 16), 0.56),
-    "AFIB": RhythmFacts(1780, "164889003", "AFIB", "fibrillation", (93, 28, 40, 200), (74, 12), 0.42),
-    "ST": RhythmFacts(1568, "427084000", "GSVT", "sinus", (98, 19, 100.5, 175), (55, 22), 0.49),
-    "SVT": RhythmFacts(587, "426761007", "GSVT", "reentry", (168, 23, 104, 244), (56, 19), 0.52),
-    "AF": RhythmFacts(445, "164890007", "AFIB", "flutter", (115, 35, 45, 170), (72, 14), 0.42),
-    "SA": RhythmFacts(399, "427393009", "SR", "sinus arrhythmia", (73, 10, 50, 105), (30, 27), 0.44),
-    "AT": RhythmFacts(121, "713422000", "GSVT", "atrial focus", (116, 31, 62, 218), (67, 20), 0.47),
-    "AVNRT": RhythmFacts(16, "251166008", "GSVT", "node reentry", (172, 16, 140, 210), (58, 17), 0.75),
-    "AVRT": RhythmFacts(8, "233897008", "GSVT", "pathway reentry", (171, 34, 125, 230), (57, 17), 0.38),
-    "SAAWR": RhythmFacts(7, "17366009", "GSVT", "wandering", (64, 9, 51, 86), (51, 30), 0.86),
+    "SB": RhythmFacts(3889, "426177001", "sinus", (56, 4.5, 34, 59.6), (58, 14), 0.36),
+    "SR": RhythmFacts(1826, "426783006", "sinus", (74, 12, 60, 99.5), (54, 16), 0.56),
+    "AFIB": RhythmFacts(1780, "164889003", "fibrillation", (93, 28, 40, 200), (74, 12), 0.42),
+    "ST": RhythmFacts(1568, "427084000", "sinus", (98, 19, 100.5, 175), (55, 22), 0.49),
+    "SVT": RhythmFacts(587, "426761007", "reentry", (168, 23, 104, 244), (56, 19), 0.52),
+    "AF": RhythmFacts(445, "164890007", "flutter", (115, 35, 45, 170), (72, 14), 0.42),
+    "SA": RhythmFacts(399, "427393009", "sinus arrhythmia", (73, 10, 50, 105), (30, 27), 0.44),
+    "AT": RhythmFacts(121, "713422000", "atrial focus", (116, 31, 62, 218), (67, 20), 0.47),
+    "AVNRT": RhythmFacts(16, "251166008", "node reentry", (172, 16, 140, 210), (58, 17), 0.75),
+    "AVRT": RhythmFacts(8, "233897008", "pathway reentry", (171, 34, 125, 230), (57, 17), 0.38),
+    "SAAWR": RhythmFacts(7, "17366009", "wandering", (64, 9, 51, 86), (51, 30), 0.86),
 }
-"""The eleven rhythms; AF is flutter, SA sinus irregularity (of which the WFDB distribution has no records)."""
+"""The eleven rhythms; AF is flutter, SA sinus irregularity (which the WFDB distribution lacks)."""
 
 _RARE = 0.003
 
 
 class ConditionFacts(NamedTuple):
-    """A condition: percent of records in AFIB, GSVT, SB, SR; SNOMED code; the findings it shows, with least and most."""
+    """A condition: percent of records in AFIB, GSVT, SB, SR; its code; findings, least and most."""
 
     percent: tuple[float, float, float, float]
     snomed: str
@@ -92,13 +93,16 @@ _PURPOSE = 1
 
 def rhythm_of(indices: np.ndarray, seed: int) -> np.ndarray:
     """The rhythm (n,) of each row of the cohort, 0-based."""
-    total = sum(facts.count for facts in RHYTHMS.values())
-    shares = {name: max(facts.count / total, _RARE) for name, facts in RHYTHMS.items()}
+    total = sum(facts.records for facts in RHYTHMS.values())
+    shares = {name: max(facts.records / total, _RARE) for name, facts in RHYTHMS.items()}
     return spread_classes(shares, indices, seed)
 
 
-def make_block(seed: int, block: int) -> Block:
+def make_block(seed: int, block: int, noise: float = 1.0) -> Block:
     """Simulate rows `block * BLOCK` onwards.
+
+    Args:
+        noise: share of the recording's noise to keep; less than 1 as after denoising.
 
     Returns:
         rows: the columns of Diagnostics.xlsx and `snomed`, the `#Dx` list of the record's header.
@@ -107,16 +111,17 @@ def make_block(seed: int, block: int) -> Block:
     index = block * BLOCK + np.arange(BLOCK)
     rhythm = rhythm_of(index, seed)
     facts = [RHYTHMS[name] for name in rhythm]
+    group = np.array([_GROUPS.index(CLASS_OF[name]) for name in rhythm])
     age, female = _people(facts, rng)
-    conditions = _conditions(facts, rng)
+    conditions = _conditions(group, rng)
     hearts = normal_hearts(age, female, rng)
     findings.apply(hearts, _severities(conditions, rng).of)
     plan = _plan(facts, conditions, age, hearts.pr, rng)
     beats = make_rhythms(plan, SECONDS, rng)
     gain = np.exp(rng.normal(0, 0.5, BLOCK))
     waves = electrical_activity(hearts, beats, gain, rng)
-    attributes = measure(hearts, beats, SECONDS, rng)
-    signals = record(waves, hearts.leads, recording_conditions(BLOCK, rng), rng)
+    attributes = measure(hearts, beats, plan.kind, SECONDS, rng)
+    signals = record(waves, hearts.leads, recording_conditions(BLOCK, rng).scaled(noise), rng)
     return Block(_rows(index, rhythm, conditions, age, female, attributes), signals)
 
 
@@ -126,11 +131,10 @@ def _people(facts: list[RhythmFacts], rng: np.random.Generator) -> tuple[np.ndar
     return age, rng.random(len(facts)) < np.array([f.female for f in facts])
 
 
-def _conditions(facts: list[RhythmFacts], rng: np.random.Generator) -> pd.DataFrame:
-    """Which condition each record has: (n, conditions) bool; some hearts are ill, so conditions come together."""
-    group = np.array([_GROUPS.index(f.group) for f in facts])
+def _conditions(group: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
+    """Which conditions each record has: (n, conditions) bool; they come together, in hearts that are ill."""
     percent = np.array([c.percent for c in CONDITIONS.values()])[:, group].T
-    ill = np.exp(rng.normal(0, 0.7, (len(facts), 1)) - 0.2)
+    ill = np.exp(rng.normal(0, 0.7, (len(group), 1)) - 0.2)
     return pd.DataFrame(rng.random(percent.shape) * 100 < percent * ill, columns=list(CONDITIONS))
 
 
@@ -145,7 +149,11 @@ def _severities(conditions: pd.DataFrame, rng: np.random.Generator) -> Severitie
 
 
 def _plan(
-    facts: list[RhythmFacts], conditions: pd.DataFrame, age: np.ndarray, pr: np.ndarray, rng: np.random.Generator
+    facts: list[RhythmFacts],
+    conditions: pd.DataFrame,
+    age: np.ndarray,
+    pr: np.ndarray,
+    rng: np.random.Generator,
 ) -> Plan:
     n = len(facts)
     often = rng.choice([0.03, 0.1, 0.25], n, p=[0.5, 0.35, 0.15])

@@ -1,86 +1,153 @@
-"""What every simulated cohort shares: blocks of records with their own random numbers, and draws for patients.
+"""`simulate`: write a simulated cohort in a real corpus's layout, to be read by that corpus's reader.
 
-A cohort is made in blocks of `BLOCK` records, each from (seed, block) alone and always whole: record i is the same in a
-small cohort and in a large one, and it does not matter who makes which block.
+Its fingerprint is (code, parameters, seed); a folder that already holds it is left alone.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pandas as pd
-from scipy.special import ndtr, ndtri
 
-BLOCK = 64
-"""Records made together."""
+from bench.data.corpus import SIMULATION_MARK, CorpusError, simulation
+from bench.data.simulator.chapman_files import LAYOUTS, ChapmanFiles
+from bench.data.simulator.ptbxl_files import SUFFIX, PtbxlFiles
 
-_GOLDEN = (np.sqrt(5) - 1) / 2
+Progress = Callable[[int, int], None]
+Files = ChapmanFiles | PtbxlFiles
 
+SIMULATED: dict[str, type[Files]] = {"chapman-sim": ChapmanFiles, "ptbxl-sim": PtbxlFiles}
+"""What can be simulated, by the name it carries in every table."""
 
-@dataclass(frozen=True)
-class Block:
-    """Some consecutive records of a cohort.
+MOST_RECORDS = {"chapman-sim": 90_000, "ptbxl-sim": 99_999}
+"""The record numbers of both layouts have five digits."""
 
-    Attributes:
-        rows: one row a record, the columns of the corpus's own table and `snomed` or the like that its files need.
-        signals: (records, 12, samples) mV at 500 Hz, in the order of `LEADS`.
-    """
-
-    rows: pd.DataFrame
-    signals: np.ndarray
+_BLOCKS_WORTH_A_WORKER = 8  # another process takes most of a second to start, a block a quarter to make
 
 
-def generator(purpose: int, seed: int, block: int) -> np.random.Generator:
-    """The random numbers of one block of one corpus."""
-    return np.random.default_rng([purpose, seed, block])
+def simulate(
+    corpus: str,
+    root: Path,
+    records: int = 1500,
+    seed: int = 0,
+    rates: tuple[int, ...] | None = None,
+    layout: str | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Write a simulated cohort to `root`, unless it is there already.
 
-
-def spread_classes(shares: Mapping[str, float], indices: np.ndarray, seed: int) -> np.ndarray:
-    """A class for each index such that every run of indices holds the classes in nearly these shares.
-
-    A golden-ratio sequence decides, so that the shares hold without knowing how many records there will be: a class of
-    share p occurs at least once in any 2.7 / p consecutive indices.
+    The bytes depend on neither `workers` nor the order of work; record i is the same however many there are.
 
     Args:
-        shares: class -> share, of any sum.
+        corpus: a name in `SIMULATED`.
+        root: the folder to write; an earlier simulated cohort there is replaced, nothing else is touched.
+        records: records with a signal.
+        rates: of ptbxl-sim, 100 and/or 500 Hz (default 100); chapman-sim is always 500 Hz.
+        layout: of chapman-sim: 'wfdb' (default), 'figshare' (raw CSV) or 'figshare-denoised'.
+        workers: processes; 1: this one alone; None: as many as the work is worth, at most one a core.
+        progress: called with the number of records written and their total.
 
     Returns:
-        (n,) class names.
+        `root`.
+
+    Raises:
+        CorpusError: no such corpus, layout, rate or number of records, or `root` holds something else.
     """
-    start = np.random.default_rng([seed, 17]).random()
-    edges = np.cumsum(list(shares.values()))
-    place = ((indices + 1) * _GOLDEN + start) % 1
-    return np.array(list(shares), dtype=object)[np.searchsorted(edges / edges[-1], place, side="right")]
+    files = _files(corpus, records, seed, rates, layout)
+    mark = _mark(corpus, files)
+    if simulation(root).get("fingerprint") == mark["fingerprint"]:
+        return root
+    if root.exists() and not simulation(root) and (not root.is_dir() or any(root.iterdir())):
+        raise CorpusError(f"{root} holds something that was not simulated; give an empty or a new folder")
+    root.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{root.name}.", dir=root.parent))
+    try:
+        _write(files, aside, workers, progress)
+        (aside / SIMULATION_MARK).write_text(json.dumps(mark, indent=2) + "\n")
+        _put(aside, root, mark)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return root
 
 
-def bounded_normal(
-    rng: np.random.Generator, mean: np.ndarray, sd: np.ndarray, low: np.ndarray, high: np.ndarray
-) -> np.ndarray:
-    """Normal draws conditioned to lie between low and high; arrays of one shape."""
-    bottom, top = ndtr((low - mean) / sd), ndtr((high - mean) / sd)
-    return mean + sd * ndtri(bottom + (top - bottom) * rng.random(np.shape(mean)))
+def _files(corpus: str, records: int, seed: int, rates: tuple[int, ...] | None, layout: str | None) -> Files:
+    if corpus not in SIMULATED:
+        raise CorpusError(f"no simulated corpus {corpus!r}; there are: {', '.join(SIMULATED)}")
+    if not 1 <= records <= MOST_RECORDS[corpus]:
+        raise CorpusError(f"{records:,} records of {corpus}; give 1 to {MOST_RECORDS[corpus]:,}")
+    if corpus == "chapman-sim":
+        chosen = next((known for known in LAYOUTS if known == (layout or "wfdb")), None)
+        if rates not in (None, (500,)) or chosen is None:
+            raise CorpusError(
+                f"chapman-sim has 500 Hz, not {rates}, and layouts {', '.join(LAYOUTS)}, not {layout}"
+            )
+        return ChapmanFiles(records, seed, chosen)
+    asked = (100,) if rates is None else tuple(sorted(set(rates)))
+    if layout is not None or not asked or not set(asked) <= set(SUFFIX):
+        raise CorpusError(f"ptbxl-sim has rates 100 and 500 Hz, not {rates}, and one layout, not {layout}")
+    return PtbxlFiles(records, seed, asked)
 
 
-def pick(rng: np.random.Generator, weights: Mapping[str, float], size: int) -> np.ndarray:
-    """Draw names with these weights: (size,) of str objects."""
-    chance = np.array(list(weights.values()), dtype=float)
-    return rng.choice(np.array(list(weights), dtype=object), size, p=chance / chance.sum())
+def _mark(corpus: str, files: Files) -> dict[str, Any]:
+    """What the folder says about itself."""
+    facts = {"name": corpus, "corpus": corpus, **asdict(files), "code": _code_hash()}
+    text = json.dumps(facts, sort_keys=True)
+    return {"simulated": True, **facts, "fingerprint": hashlib.sha256(text.encode()).hexdigest()}
 
 
-class Severities:
-    """Severities of findings of n records, the largest demand on a finding winning."""
+def _code_hash() -> str:
+    """SHA-256 of this package's sources and of the tables it shares with the readers."""
+    here = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in [*sorted(here.glob("*.py")), here.parent / "leads.py"]:
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
 
-    def __init__(self, n: int):
-        self.n = n
-        self.of: dict[str, np.ndarray] = {}
 
-    def demand(self, finding: str, rows: np.ndarray, severity: np.ndarray) -> None:
-        """Ask for at least this severity in some rows (boolean mask or positions)."""
-        column = self.of.setdefault(finding, np.zeros(self.n))
-        column[rows] = np.maximum(column[rows], severity)
+def _write(files: Files, folder: Path, workers: int | None, progress: Progress | None) -> None:
+    tables: list[pd.DataFrame] = []
+    for table in _blocks(files, folder, workers):
+        tables.append(table)
+        if progress:
+            progress(min(sum(map(len, tables)), files.records), files.records)
+    files.write_tables(folder, pd.concat(tables, ignore_index=True))
 
-    def multiply(self, findings: Sequence[str], factor: np.ndarray) -> None:
-        """Scale findings, those that were demanded, by a factor (n,)."""
-        for finding in findings:
-            if finding in self.of:
-                self.of[finding] *= factor
+
+def _blocks(files: Files, folder: Path, workers: int | None) -> Iterator[pd.DataFrame]:
+    """The tables of all blocks in their order, whoever makes them."""
+    work, blocks = partial(files.write_block, folder), range(files.blocks)
+    if workers is None:
+        workers = min(os.cpu_count() or 1, 1 + len(blocks) // _BLOCKS_WORTH_A_WORKER)
+    if workers <= 1:
+        yield from map(work, blocks)
+        return
+    context = multiprocessing.get_context("spawn")  # a fork of a process with threads (torch) can hang
+    with ProcessPoolExecutor(workers, context) as pool:
+        try:
+            yield from pool.map(work, blocks)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _put(aside: Path, root: Path, mark: dict[str, Any]) -> None:
+    """Move the finished folder to its place; another process may have been quicker."""
+    aside.chmod(0o755)  # mkdtemp's are closed to everyone else
+    if root.exists():
+        old = aside.with_name(aside.name + ".old")
+        root.rename(old)
+        shutil.rmtree(old)
+    try:
+        aside.rename(root)
+    except OSError:
+        if simulation(root).get("fingerprint") != mark["fingerprint"]:
+            raise

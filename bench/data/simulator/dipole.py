@@ -19,7 +19,7 @@ DOWER = np.array(
         [0.831, 0.076, 0.230],  # V6
     ]
 )
-"""(8, 3) the independent leads I, II, V1-V6 of a Frank dipole (Dower, Machado and Osborne, Clin Cardiol 1980)."""
+"""(8, 3) leads I, II, V1-V6 of a Frank dipole (Dower, Machado, Osborne, Clinical Cardiology 3:87, 1980)."""
 
 _REACH = 4.0  # standard deviations of a wave that are drawn; beyond them it is below 0.04 % of its peak
 _WIDTHS = (0.004, 0.012, 0.025, 0.05, 0.15)  # waves are drawn in groups of similar width, seconds
@@ -119,7 +119,7 @@ def project(dipole: np.ndarray, leads: np.ndarray) -> np.ndarray:
 
 
 def twelve(eight: np.ndarray) -> np.ndarray:
-    """The twelve leads in the order of `LEADS` from I, II, V1-V6: (n, 8, T) -> (n, 12, T). Einthoven holds exactly."""
+    """All leads in the order of `LEADS` from I, II, V1-V6: (n, 8, T) -> (n, 12, T), by Einthoven's law."""
     one, two = eight[:, 0], eight[:, 1]
     limb = (one, two, two - one, -(one + two) / 2, one - two / 2, two - one / 2)
     return np.concatenate([np.stack(limb, axis=1), eight[:, 2:]], axis=1)

@@ -1,6 +1,6 @@
 """What disease does to a heart's waves, each finding a small change in place, in proportion to its severity.
 
-Severity 1 is a textbook example, 0 leaves the heart as it is: every finding is applied to all records of a block at once.
+Severity 1 is a textbook example, 0 leaves the heart as it is: a finding is applied to all records at once.
 """
 
 from collections.abc import Callable, Mapping
@@ -219,7 +219,10 @@ def turn(heart: Heart, severity: np.ndarray, plane: tuple[int, int], degrees: fl
     a, b = plane
     cosine, sine = (f(np.radians(degrees * severity))[:, None] for f in (np.cos, np.sin))
     along, across = heart.leads[:, :, a].copy(), heart.leads[:, :, b].copy()
-    heart.leads[:, :, a], heart.leads[:, :, b] = cosine * along + sine * across, cosine * across - sine * along
+    heart.leads[:, :, a], heart.leads[:, :, b] = (
+        cosine * along + sine * across,
+        cosine * across - sine * along,
+    )
 
 
 def scar(heart: Heart, severity: np.ndarray, wall: np.ndarray) -> None:
@@ -258,8 +261,13 @@ def aneurysm(heart: Heart, severity: np.ndarray) -> None:
     injury(heart, 0.7 * severity, wall)
 
 
-def _over_each_wall(name: str, finding: Callable[[Heart, np.ndarray, np.ndarray], None]) -> dict[str, Finding]:
-    return {f"{name} {wall}": partial(finding, wall=np.array(at)) for wall, at in TERRITORIES.items()}
+def _over_each_wall(
+    name: str, finding: Callable[[Heart, np.ndarray, np.ndarray], None]
+) -> dict[str, Finding]:
+    def over(at: tuple[float, float, float]) -> Finding:
+        return lambda heart, severity: finding(heart, severity, np.array(at))
+
+    return {f"{name} {wall}": over(at) for wall, at in TERRITORIES.items()}
 
 
 FINDINGS: Mapping[str, Finding] = {
@@ -295,7 +303,7 @@ FINDINGS: Mapping[str, Finding] = {
     "early repolarisation": early_repolarisation,
     "long qt": long_qt,
 }
-"""Every finding by name, in the order in which they are applied: voltage and position, scars, conduction, repolarisation."""
+"""Every finding by name, in the order of their application: voltage, scars, conduction, repolarisation."""
 
 
 def apply(heart: Heart, severities: Mapping[str, np.ndarray]) -> None:

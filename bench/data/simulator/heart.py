@@ -1,6 +1,6 @@
 """Hearts: the waves of one beat of each record, as age and sex shape them and as patients differ.
 
-A heart is plain arrays, one row a record, so that findings (`bench.data.simulator.findings`) can bend them in place.
+A heart is plain arrays, one row a record, so that `bench.data.simulator.findings` can bend them in place.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import numpy as np
 from bench.data.simulator.dipole import DOWER, rotation
 
 QRS = ("delta", "q", "r", "rs", "s", "late")
-"""Ventricular depolarisation in its order: septum, apex, free wall, base; `delta` and `late` only in disease."""
+"""Ventricular depolarisation in its order: septum, apex, free wall, base; `delta`, `late` only in disease."""
 
 WAVES = ("spike", *QRS, "st", "t", "u")
 """The waves that follow a ventricular activation."""
@@ -42,7 +42,7 @@ class Heart:
 
     Attributes:
         vector: (n, waves, 3) mV; `centre`, `rise`, `fall`: (n, waves) s after QRS onset at 60 bpm.
-        p_vector: (n, 2, 3) mV of the right and the left atrium; `p_centre`, `p_rise`, `p_fall`: (n, 2) s after P onset.
+        p_vector: (n, 2, 3) mV, right and left atrium; `p_centre`, `p_rise`, `p_fall`: (n, 2) s after P onset.
         ectopic_p: (n, 2, 3) mV, the P wave of this record's ectopic atrial focus.
         pr: (n,) s from P onset to QRS onset at 75 bpm.
         leads: (n, 8, 3) lead vectors of I, II, V1-V6 in the heart's own axes.
@@ -75,8 +75,8 @@ def wave(name: str) -> int:
 def normal_hearts(age: np.ndarray, female: np.ndarray, rng: np.random.Generator) -> Heart:
     """Healthy hearts of patients.
 
-    Age turns the electrical axis to the left, lengthens PR and QT and flattens QRS and T; women have smaller, narrower
-    QRS complexes, smaller T waves and a longer QT.
+    Age turns the electrical axis to the left, lengthens PR and QT and flattens QRS and T; women have smaller,
+    narrower QRS complexes, smaller T waves and a longer QT.
 
     Args:
         age: (n,) years.
@@ -134,7 +134,9 @@ def _vectors(
     own = np.exp(rng.normal(0, 0.28, n)) * np.where(female, 0.86, 1.0) * np.clip(1.2 - 0.0045 * age, 0.5, 1.2)
     vector[:, t] *= own[:, None]
     vector[:, t] = np.einsum("nij,nj->ni", rotation(*rng.normal(0, (13, 16, 10), (n, 3)).T), vector[:, t])
-    vector[:, wave("st"), 2] -= np.where(female | (age > 55), 0.0, 0.03)  # young men's high ST take-off in V2-V3
+    vector[:, wave("st"), 2] -= np.where(
+        female | (age > 55), 0.0, 0.03
+    )  # young men's high ST take-off in V2-V3
     return vector
 
 
@@ -147,7 +149,7 @@ def _ectopic_focus(p_vector: np.ndarray, rng: np.random.Generator) -> np.ndarray
 
 
 def _lead_vectors(age: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Lead vectors (n, 8, 3): Dower's, turned with the heart's position, the electrodes a little misplaced."""
+    """Lead vectors (n, 8, 3): Dower's, turned with the heart, the electrodes a little misplaced."""
     n = len(age)
     frontal = 26.0 - 0.62 * age + rng.normal(0, 19, n)
     heart = rotation(frontal, rng.normal(0, 11, n), rng.normal(0, 9, n))

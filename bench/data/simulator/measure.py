@@ -14,6 +14,18 @@ RATE = 500  # Hz, of the fiducial samples
 _ONSET = 233.4  # sample of the median beat at which QRS would begin were it infinitely short
 
 
+_ATRIAL_RATIO = {
+    "fibrillation": (
+        (0, 0.02, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 1),
+        (0.4, 0.56, 0.76, 0.95, 1.06, 1.25, 1.6, 3.4, 6),
+    ),
+    "flutter": ((0, 0.05, 0.1, 0.2, 0.55, 0.7, 0.8, 0.9, 1), (0.3, 0.73, 0.92, 1, 1, 1.31, 2.4, 3.4, 5.5)),
+    "reentry": ((0, 0.05, 0.2, 0.4, 0.6, 0.8, 0.95, 1), (0.1, 0.29, 0.53, 0.94, 1, 1.02, 1.2, 1.8)),
+    "atrial focus": ((0, 0.05, 0.2, 0.6, 0.8, 0.95, 1), (0.5, 0.76, 1, 1, 1.2, 1.6, 3)),
+}
+"""Quantiles of the machine's atrial over ventricular rate in the real Diagnostics.xlsx, by kind of rhythm."""
+
+
 def in_record(times: np.ndarray, seconds: float) -> np.ndarray:
     """Which events fall within the recording."""
     return (times >= 0) & (times < seconds)
@@ -27,25 +39,17 @@ def ventricular_rate(rhythm: Rhythm, seconds: float) -> np.ndarray:
     return 60 * (inside.sum(axis=1) - 1) / (last - first)
 
 
-def atrial_rate(rhythm: Rhythm, ventricular: np.ndarray, seconds: float, rng: np.random.Generator) -> np.ndarray:
-    """Atrial rate (n,), bpm, as a machine finds it.
-
-    That of the P waves where there are any; in flutter and fibrillation it is guessed: the wavelets' rate, or half of
-    it, or what the ventricles do.
-    """
-    p = in_record(rhythm.p, seconds)
-    gaps = np.where(p[:, 1:] & p[:, :-1], np.diff(rhythm.p, axis=1), np.nan)
-    wavelets = in_record(rhythm.wavelet, seconds).sum(axis=1) * 60 / seconds
-    n = len(ventricular)
-    guess = rng.choice(4, n, p=[0.12, 0.10, 0.43, 0.35])
-    wild = np.choose(guess, [wavelets, wavelets / 2, ventricular, ventricular * rng.uniform(0.6, 2.2, n)])
-    few = p.sum(axis=1) < 3
-    gaps[few] = 1.0
-    return np.where(wavelets > 0, wild, np.where(few, ventricular, 60 / np.nanmedian(gaps, axis=1)))
+def atrial_rate(kind: np.ndarray, ventricular: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Atrial rate (n,), bpm, as a machine finds it: often wrong where P waves are hidden or absent."""
+    rate = ventricular.copy()
+    for name, (share, ratio) in _ATRIAL_RATIO.items():
+        guess = np.interp(rng.random(len(kind)), share, ratio)
+        rate = np.where(kind == name, guess * ventricular, rate)
+    return np.minimum(rate, 535)
 
 
 def frontal_axis(heart: Heart, names: tuple[str, ...]) -> np.ndarray:
-    """Electrical axis (n,), degrees from -89 to 270 as the machine writes it, of the area under some waves."""
+    """Electrical axis (n,), degrees from -89 to 270 as the machine counts, of the area under some waves."""
     at = [wave(name) for name in names]
     area = (heart.vector[:, at] * (heart.rise + heart.fall)[:, at, None]).sum(axis=1)
     one, two = (np.einsum("nj,nj->n", heart.leads[:, lead], area) for lead in (0, 1))
@@ -53,11 +57,17 @@ def frontal_axis(heart: Heart, names: tuple[str, ...]) -> np.ndarray:
     return np.where(degrees < -89, degrees + 360, degrees)
 
 
-def measure(heart: Heart, rhythm: Rhythm, seconds: float, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """The eleven attributes of n records, integers; units as in `bench.data.corpus.ATTRIBUTES`."""
+def measure(
+    heart: Heart, rhythm: Rhythm, kind: np.ndarray, seconds: float, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """The eleven attributes of n records, integers; units as in `bench.data.corpus.ATTRIBUTES`.
+
+    Args:
+        kind: (n,) the rhythm plan's kinds.
+    """
     n = len(heart.pr)
     ventricular = ventricular_rate(rhythm, seconds)
-    atrial = atrial_rate(rhythm, ventricular, seconds, rng)
+    atrial = atrial_rate(kind, ventricular, rng)
     start, end = qrs_span(heart)
     t = wave("t")
     cycle = np.clip(60 / ventricular, 0.25, 2.0)

@@ -6,11 +6,10 @@ A patient keeps heart and diagnoses; severity, rhythm, rate and recording differ
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from bench.data.simulator import findings
 from bench.data.simulator.activity import electrical_activity
-from bench.data.simulator.cohort import (
+from bench.data.simulator.blocks import (
     BLOCK,
     Block,
     Severities,
@@ -61,7 +60,7 @@ class Patients:
 
 @dataclass(frozen=True)
 class Findings:
-    """What the records of a block show: the statements with their likelihoods, and what they do to the heart."""
+    """What the records of a block show: statements with their likelihoods, and what they do to the heart."""
 
     statements: list[dict[str, float]]
     severities: Severities
@@ -74,8 +73,8 @@ def make_block(seed: int, block: int) -> Block:
     """Simulate records `block * BLOCK` onwards.
 
     Returns:
-        rows: the columns of ptbxl_database.csv less strat_fold and the file names, and `superclasses`, the stratum
-        from which folds are drawn.
+        rows: the columns of ptbxl_database.csv less strat_fold and the file names, and `superclasses`, the
+        stratum within which folds are dealt.
     """
     rng = generator(_PURPOSE, seed, block)
     counts = np.array(list(_RECORDS))[_draw_counts(rng)]
@@ -144,7 +143,7 @@ def _findings(patients: Patients, owner: np.ndarray, rng: np.random.Generator) -
             extent = float(np.clip(patients.extent[patient][code] + rng.normal(0, 0.12), 0, 1))
             said[code] = DIAGNOSES[code].likelihood(extent, rng)
             for finding, (least, most) in DIAGNOSES[code].shows.items():
-                severities.demand(finding, [row], np.array([least + extent * (most - least)]))
+                severities.demand(finding, row, least + extent * (most - least))
             rhythm[row] = DIAGNOSES[code].rhythm or rhythm[row]
         statements.append(said)
     _add_rhythms_and_forms(statements, rhythm, severities, rng)
@@ -171,12 +170,12 @@ def _add_rhythms_and_forms(
             if rng.random() < asked:
                 said[code] = 0.0
                 for finding, (least, most) in form.shows.items():
-                    severities.demand(finding, [row], np.array([rng.uniform(least, most)]))
+                    severities.demand(finding, row, rng.uniform(least, most))
         facts = RHYTHMS[rhythm[row]]
         if facts.stated:
             said[rhythm[row]] = 0.0
         for finding in facts.shows:
-            severities.demand(finding, [row], np.array([1.0]))
+            severities.demand(finding, row, 1.0)
 
 
 def _add_borderline(severities: Severities, n: int, rng: np.random.Generator) -> None:

@@ -1,4 +1,4 @@
-"""What the PTB-XL-like cohort is made of: how often its statements occur, together and alone, and what each one shows.
+"""What the PTB-XL-like cohort is made of: how often its statements occur and what each one shows.
 
 Frequencies are those of PTB-XL (counts of release 1.0.3; weights of codes from its test fold).
 """
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bench.data.simulator.cohort import pick
+from bench.data.simulator.blocks import pick
 from bench.data.simulator.statements import STATEMENTS
 
 SUPERCLASS_SETS: dict[str, float] = {
@@ -32,8 +32,8 @@ SUPERCLASS_SETS: dict[str, float] = {
     "NORM+STTC": 20,
     "HYP+NORM": 18,
 }
-"""Records with each set of superclasses. From CD+MI+STTC on the counts are not published: they are those that make every
-superclass's total the real one."""
+"""Records with each set of superclasses. From CD+MI+STTC on the counts are not published: they are those that
+make every superclass's total the real one."""
 
 Shows = dict[str, tuple[float, float]]
 
@@ -57,11 +57,17 @@ class Diagnosis:
     def likelihood(self, extent: float, rng: np.random.Generator) -> float:
         """The likelihood written beside the statement, 15 to 100."""
         certainty = self.sure + 0.5 * (extent - 0.5) + rng.normal(0, 0.15)
-        return float(np.array([15.0, 35.0, 50.0, 80.0, 100.0])[np.searchsorted([0.2, 0.32, 0.5, 0.62], certainty)])
+        return float(
+            np.array([15.0, 35.0, 50.0, 80.0, 100.0])[np.searchsorted([0.2, 0.32, 0.5, 0.62], certainty)]
+        )
 
 
 def _infarct(wall: str, weight: float, also: str = "") -> Diagnosis:
-    shows: Shows = {f"scar {wall}": (0.25, 1.25), f"inversion {wall}": (0.1, 0.9), f"injury {wall}": (0.0, 0.35)}
+    shows: Shows = {
+        f"scar {wall}": (0.35, 1.25),
+        f"inversion {wall}": (0.1, 0.9),
+        f"injury {wall}": (0.0, 0.35),
+    }
     if also:
         shows[f"scar {also}"] = (0.3, 1.0)
     return Diagnosis(weight, shows, sure=0.5)
@@ -99,7 +105,7 @@ DIAGNOSES: dict[str, Diagnosis] = {
     "LAFB": Diagnosis(163, {"left anterior block": (0.65, 1.2)}),
     "IRBBB": Diagnosis(112, {"right bundle block": (0.25, 0.5)}),
     "1AVB": Diagnosis(80, {"slow node": (0.5, 1.6)}),
-    "IVCD": Diagnosis(79, {"slow ventricle": (0.2, 0.9)}),
+    "IVCD": Diagnosis(79, {"slow ventricle": (0.3, 0.95)}),
     "CRBBB": Diagnosis(55, {"right bundle block": (0.75, 1.2)}),
     "CLBBB": Diagnosis(54, {"left bundle block": (0.85, 1.1)}),
     "LPFB": Diagnosis(18, {"left posterior block": (0.7, 1.2)}),
@@ -107,7 +113,7 @@ DIAGNOSES: dict[str, Diagnosis] = {
     "ILBBB": Diagnosis(8, {"left bundle block": (0.35, 0.6)}),
     "3AVB": Diagnosis(2, {"slow ventricle": (0.3, 1.0)}, rhythm="escape"),
     "2AVB": Diagnosis(1, {"slow node": (0.0, 0.6)}, rhythm="dropped"),
-    "LVH": Diagnosis(213, {"left hypertrophy": (0.4, 1.4), "strain": (0.0, 0.3)}),
+    "LVH": Diagnosis(213, {"left hypertrophy": (0.55, 1.5), "strain": (0.0, 0.3)}),
     "LAO/LAE": Diagnosis(43, {"left atrium": (0.6, 1.5)}),
     "RVH": Diagnosis(12, {"right hypertrophy": (0.5, 1.1)}),
     "RAO/RAE": Diagnosis(10, {"right atrium": (0.7, 1.5)}),
@@ -167,8 +173,14 @@ FORMS: dict[str, Form] = {
 
 @dataclass(frozen=True)
 class RhythmStatement:
-    """A rhythm: how it beats (bpm: mean, SD, least, most), whether a statement names it, and the weights with which
-    normal and other ECGs have it."""
+    """A rhythm.
+
+    Attributes:
+        rate: bpm: mean, SD, least, most.
+        weight: how often normal and other ECGs have it.
+        stated: whether a statement names it.
+        every: every so many beats are premature (bigeminy 2); 0 otherwise.
+    """
 
     kind: str
     rate: tuple[float, float, float, float]

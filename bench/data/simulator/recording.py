@@ -40,7 +40,7 @@ def record(waves: Waves, leads: np.ndarray, conditions: "Conditions", rng: np.ra
 
 @dataclass(frozen=True)
 class Conditions:
-    """How well n records were taken; arrays (n,) in mV (standard deviation or amplitude), but `step` counts jumps.
+    """How well n records were taken; arrays (n,) in mV (standard deviation), but `step` counts jumps.
 
     Attributes:
         wander: baseline.
@@ -55,6 +55,10 @@ class Conditions:
     muscle: np.ndarray
     burst: np.ndarray
     step: np.ndarray
+
+    def scaled(self, factor: float) -> "Conditions":
+        """The same recordings with all noise multiplied."""
+        return Conditions(**{name: factor * values for name, values in vars(self).items()})
 
 
 def recording_conditions(n: int, rng: np.random.Generator) -> Conditions:

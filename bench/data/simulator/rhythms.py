@@ -1,4 +1,4 @@
-"""When hearts beat: the times of ventricular beats and atrial waves of each record, one function a kind of rhythm."""
+"""When hearts beat: times of ventricular beats and atrial waves, a function a kind of rhythm."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -48,7 +48,7 @@ class Plan:
         rate: bpm wanted (flutter comes as near as its conduction lets it).
         pr: s, from the heart.
         premature_ventricular, premature_atrial: probability that a beat comes early.
-        every: 0, or k: every k-th beat is premature (bigeminy 2, trigeminy 3), of the kind whose probability is not 0.
+        every: 0, or k: every k-th beat is premature (bigeminy 2, trigeminy 3), of the likelier kind.
     """
 
     kind: np.ndarray
@@ -104,13 +104,13 @@ def _sinus_cycles(cycle: np.ndarray, depth: np.ndarray, rng: np.random.Generator
 
 def _fibrillation_cycles(cycle: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Irregularly irregular: independent intervals; the more regular tail is what makes it hard."""
-    spread = np.clip(rng.normal(0.19, 0.055, (len(cycle), 1)), 0.06, 0.34)
+    spread = np.clip(rng.normal(0.17, 0.06, (len(cycle), 1)), 0.03, 0.34)
     shape = 1 / spread**2
     return np.maximum(cycle[:, None] * rng.gamma(shape, 1 / shape, (len(cycle), BEATS)), 0.27)
 
 
 def _flutter_cycles(cycle: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Whole multiples of the flutter cycle: 2:1, 3:1 or 4:1, in half of the records changing from beat to beat."""
+    """Whole multiples of the flutter cycle: 2:1, 3:1 or 4:1, in half of the records changing as they go."""
     n = len(cycle)
     atrial = 60 / np.clip(rng.normal(285, 28, n), 220, 350)
     ratio = np.clip(np.rint(cycle / atrial), 2, 6)[:, None]
@@ -125,7 +125,7 @@ def _clockwork(cycle: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _focus_cycles(cycle: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """An ectopic atrial focus: nearly regular, in a third of the records with dropped or uneven conduction."""
+    """An ectopic atrial focus: nearly regular, in a third of the records with uneven conduction."""
     n = len(cycle)
     uneven = np.where(rng.random((n, 1)) < 0.3, 0.11, 0.015)
     return cycle[:, None] * np.clip(1 + uneven * rng.normal(0, 1, (n, BEATS)), 0.65, 1.6)
@@ -147,7 +147,7 @@ CYCLES: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
 def _premature(
     cycles: np.ndarray, plan: Plan, rhythm: Rhythm, seconds: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Shorten intervals before premature beats and lengthen those after; returns the premature atrial beats."""
+    """Shorten intervals before premature beats, lengthen those after; returns the premature atrial beats."""
     n = len(cycles)
     order = np.arange(BEATS)
     chance = plan.premature_ventricular + plan.premature_atrial
@@ -204,7 +204,9 @@ def _flutter(rhythm: Rhythm, rows: np.ndarray, plan: Plan, rng: np.random.Genera
     rhythm.wavelet[rows] = start + cycle * np.arange(WAVELETS)
 
 
-def _retrograde(rhythm: Rhythm, rows: np.ndarray, after: tuple[float, float], rng: np.random.Generator) -> None:
+def _retrograde(
+    rhythm: Rhythm, rows: np.ndarray, after: tuple[float, float], rng: np.random.Generator
+) -> None:
     """P waves that follow QRS, from below."""
     delay = rng.uniform(*after, (len(rows), 1))
     rhythm.p[rows] = rhythm.onset[rows] + delay
@@ -246,7 +248,7 @@ def _dissociate(rhythm: Rhythm, rows: np.ndarray, plan: Plan, rng: np.random.Gen
 
 
 def _drop_beats(rhythm: Rhythm, rows: np.ndarray, plan: Plan, rng: np.random.Generator) -> None:
-    """Second degree block: every third or fourth P is not conducted; in half of the records PR grows before."""
+    """Second degree block: every third or fourth P is not conducted; in half of the records PR grows."""
     period = rng.integers(3, 5, (len(rows), 1))
     place = (np.arange(BEATS) + rng.integers(0, 4, (len(rows), 1))) % period
     growing = (rng.random((len(rows), 1)) < 0.5) * 0.05

@@ -1,0 +1,174 @@
+"""The store as one tidy frame: one row a planned evaluation, selection, part and metric. All reports start here.
+
+Nothing planned ever vanishes: what has no result is a row with its status and the reason.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import pandas as pd
+
+from bench.report.views import MetricViews, ReportError, records_hash
+from bench.run.plan import Plan, Row
+from bench.run.status import Status
+from bench.run.store import Store
+
+MISSING = "missing"
+"""Status of a cell that has neither a result nor a failure: it has not been run yet."""
+
+HEADLINE = "macro_auroc"
+
+RESULT_COLUMNS = ("selection", "part", "metric", "value", "kept", "total", "n", "low", "high", "digest")
+COST_COLUMNS = ("seconds", "steps", "views", "lead_samples", "parameters")
+
+
+def build_frame(plan: Plan, store: Store, resamples: int = 1000) -> pd.DataFrame:
+    """Every planned evaluation with its metrics, interval, cost and status.
+
+    Args:
+        resamples: of the bootstrap over test patients.
+
+    Returns:
+        The columns of `Row`; `split`; `status` and `reason`; `RESULT_COLUMNS`: value in the metric's own unit,
+        `kept` of `total` classes in a macro average, n records, low and high the 95 % interval over test patients
+        (headline metric, test part only); `COST_COLUMNS` of the fit, its parents' fits included. Metrics of one
+        class, `auroc/SB`, are listed for the test part and selection 'subset' only.
+
+    Raises:
+        ReportError: two cells that are to be compared hold different test records, or one holds a record twice.
+    """
+    views = MetricViews(store, resamples)
+    check = _RecordsCheck(plan, views)
+    costs: dict[str, dict[str, Any]] = {}
+    described, results = [], []
+    for place, row in enumerate(plan.rows):
+        status, reason = _status(plan, store, row)
+        split = _split(plan, row)
+        described.append({**vars(row), "split": split, "status": status, "reason": reason})
+        if status != Status.DONE.value:
+            results.append((place, "subset", "test", HEADLINE, *[float("nan")] * 6, ""))
+            continue
+        if row.fit_key not in costs:
+            costs[row.fit_key] = _cost(store, row.fit_key)
+        described[-1] |= costs[row.fit_key]
+        content = views.metrics(row.key, row.kind)
+        check(row, content["records"])
+        results += _result_rows(place, row, content, views)
+    return _joined(described, results)
+
+
+def _joined(described: list[dict[str, Any]], results: list[tuple]) -> pd.DataFrame:
+    names = [field.name for field in fields(Row)]
+    rows = pd.DataFrame(described, columns=[*names, "split", "status", "reason", *COST_COLUMNS])
+    rows["split"] = rows.groupby(["suite", "scale", "corpus", "task"])["split"].transform(_fill)
+    values = pd.DataFrame(results, columns=["place", *RESULT_COLUMNS])
+    repeated = rows.iloc[values["place"].to_numpy(int)].reset_index(drop=True)
+    return pd.concat([repeated, values.drop(columns="place")], axis=1)
+
+
+def _fill(splits: pd.Series) -> pd.Series:
+    """Skipped rows have no cell to name their split: they get that of their corpus and task."""
+    known = splits[splits != ""]
+    return splits.replace("", known.iloc[0]) if len(known) else splits
+
+
+def _result_rows(place: int, row: Row, content: dict[str, Any], views: MetricViews) -> list[tuple]:
+    total = len(content["classes"])
+    rows = []
+    for part in content["parts"]:
+        metrics = dict(part["metrics"])
+        kept = metrics.pop("kept_classes")
+        headline = part["part"] == "test" and part["selection"] == "subset"
+        for name, value in metrics.items():
+            if "/" in name and not headline:
+                continue
+            tested = name == HEADLINE and part["part"] == "test"
+            low, high = views.interval(row.key, part["selection"]) if tested else (float("nan"),) * 2
+            described = (part["selection"], part["part"], name, value)
+            rows.append((place, *described, int(kept), total, part["n"], low, high, part["digest"]))
+    return rows
+
+
+def _status(plan: Plan, store: Store, row: Row) -> tuple[str, str]:
+    """What became of a row's cell, and why."""
+    if row.skipped:
+        return Status.SKIPPED.value, row.skipped
+    if store.has(row.key):
+        return Status.DONE.value, ""
+    failure = store.failure(row.key)
+    if failure:
+        return failure["status"], failure["error"]
+    for ancestor in _ancestors(plan, row.key):
+        failure = store.failure(ancestor)
+        if failure and not store.has(ancestor):
+            return Status.BLOCKED.value, failure["error"]
+    return MISSING, "not run yet"
+
+
+def _ancestors(plan: Plan, key: str) -> list[str]:
+    waiting, found = [key], []
+    while waiting:
+        job = plan.jobs.get(waiting.pop())
+        parents = list(job.cell.parents.values()) if job else []
+        found += parents
+        waiting += parents
+    return found
+
+
+def _split(plan: Plan, row: Row) -> str:
+    if not row.key:
+        return ""
+    spec = plan.jobs[row.key].cell.split  # type: ignore[union-attr]
+    if spec.kind == "official":
+        return "official"
+    shares = "/".join(f"{100 * share:g}" for share in spec.shares)
+    return f"{spec.kind} {shares}, seed {spec.seed}"
+
+
+def _cost(store: Store, key: str) -> dict[str, Any]:
+    """What a fit and the fits it started from took together; `parameters` are its encoder's. NaN: not here."""
+    if not store.has(key):
+        return dict.fromkeys(COST_COLUMNS, float("nan"))
+    fit = store.read_json(key, "fit.json")
+    total = {
+        "seconds": store.read_json(key, "provenance.json")["seconds"],
+        "steps": fit["steps"],
+        "views": fit["views"],
+        "lead_samples": fit["lead_samples"],
+    }
+    for parent in fit["cell"].get("parents", {}).values():
+        inherited = _cost(store, parent)
+        total = {name: value + inherited[name] for name, value in total.items()}
+    return {**total, "parameters": fit["parameters"]["encoder"]}
+
+
+class _RecordsCheck:
+    """Every cell of a corpus, task and split holds exactly the records that the plan tests on."""
+
+    def __init__(self, plan: Plan, views: MetricViews) -> None:
+        self.plan, self.views = plan, views
+        self.corpora = {corpus.fingerprint: corpus for corpus in plan.corpora.values()}
+        self.expected: dict[tuple[str, ...], tuple[str, frozenset[str]]] = {}
+
+    def __call__(self, row: Row, found: Mapping[str, str]) -> None:
+        cell = self.plan.jobs[row.key].cell
+        place = (cell.corpus, cell.split_fingerprint, row.task)  # type: ignore[union-attr]
+        if place not in self.expected:
+            ids = self.corpora[cell.corpus].records["record"].to_numpy()[self.plan.jobs[row.key].rows.test]
+            self.expected[place] = records_hash(ids), frozenset(ids)
+        wanted, ids = self.expected[place]
+        for selection, records in found.items():
+            if records != wanted:
+                self._complain(row, ids, selection)
+
+    def _complain(self, row: Row, expected: frozenset[str], selection: str) -> None:
+        table = self.views.table(row.key)
+        held = set(table.loc[(table["part"] == "test") & (table["selection"] == selection), "record"])
+        missing, strange = sorted(expected - held), sorted(held - expected)
+        what = f"lacks the test record {missing[0]!r}" if missing else f"holds {strange[0]!r}, no test record"
+        raise ReportError(
+            f"cell {row.key[:12]} ({row.label}, {row.corpus}, fraction {row.fraction:g}, seed {row.seed_index})"
+            f" {what} ({len(missing)} missing, {len(strange)} strange): it cannot be compared with the others;"
+            f" remove it from the store and run again"
+        )

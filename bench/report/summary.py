@@ -1,0 +1,184 @@
+"""From the tidy frame to what tables, figures and page show: the entries of one setting with their scores over seeds.
+
+A setting is one suite on one corpus, task, split, encoder and lead set: all that may stand in one table.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from bench.report.frame import COST_COLUMNS, HEADLINE
+from bench.report.stats import Seeds, mean_interval, over_seeds
+from bench.report.views import MetricViews
+from bench.run.status import Status
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What every number of one table has in common.
+
+    Attributes:
+        title: of the corpus, with how much of it was there.
+    """
+
+    suite: str
+    scale: str
+    corpus: str
+    title: str
+    simulated: bool
+    task: str
+    split: str
+    encoder: str
+    lead_set: str
+    eval_lead_set: str
+
+
+@dataclass(frozen=True)
+class Score:
+    """One entry at one label fraction and selection.
+
+    Attributes:
+        wanted: seeds that the plan asks for; `seeds.n` of them are there.
+        interval: 95 %, over test patients, of the mean over seeds.
+        draws: (S, B) the score of each seed in each resample of the test patients.
+    """
+
+    seeds: Seeds
+    wanted: int
+    interval: tuple[float, float]
+    draws: np.ndarray = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Evaluations of one entry that have no result, for one reason."""
+
+    fractions: tuple[float, ...]
+    seeds: tuple[int, ...]
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of a board.
+
+    Attributes:
+        name: what tables print: the strategy's title, and the label where it is not the strategy's name.
+        keys, fit_keys: of its cells at the headline fraction.
+        scores: by (label fraction, selection); absent where there is no result.
+        cost: of a fit at the headline fraction, mean over seeds; NaN where unknown.
+    """
+
+    label: str
+    name: str
+    origin: str
+    needs: tuple[str, ...]
+    needs_at_test: tuple[str, ...]
+    keys: tuple[str, ...]
+    fit_keys: tuple[str, ...]
+    scores: dict[tuple[float, str], Score]
+    cost: dict[str, float]
+    missing: tuple[Missing, ...]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All entries of one setting.
+
+    Attributes:
+        fractions: ascending; the last one is the headline.
+        records: of the test part; 0 where nothing has run.
+        kept, total: classes in the macro average.
+        rows: of the frame.
+    """
+
+    setting: Setting
+    fractions: tuple[float, ...]
+    entries: tuple[Entry, ...]
+    records: int
+    kept: int
+    total: int
+    rows: pd.DataFrame = field(repr=False, compare=False)
+
+    @property
+    def headline(self) -> float:
+        """The largest label fraction."""
+        return self.fractions[-1]
+
+    def score(self, entry: Entry, fraction: float | None = None, selection: str = "subset") -> Score | None:
+        """A score of an entry, at the headline fraction by default; None where there is no result."""
+        return entry.scores.get((self.headline if fraction is None else fraction, selection))
+
+    def ranked(self, *origins: str) -> list[Entry]:
+        """Entries of these origins that have a headline score, the best first."""
+        scored = [(self.score(e), e) for e in self.entries if e.origin in origins]
+        present = [(score.seeds.mean, entry) for score, entry in scored if score]
+        return [entry for _, entry in sorted(present, key=lambda pair: -pair[0])]
+
+    def unscored(self) -> list[Entry]:
+        """Entries without a headline score."""
+        return [entry for entry in self.entries if not self.score(entry)]
+
+
+def summarise(frame: pd.DataFrame, views: MetricViews) -> list[Summary]:
+    """Every setting of a frame, in the plan's order."""
+    axes = list(Setting.__dataclass_fields__)
+    return [
+        _summary(Setting(**dict(zip(axes, values, strict=True))), rows, views)
+        for values, rows in frame.groupby(axes, sort=False)
+    ]
+
+
+def _summary(setting: Setting, rows: pd.DataFrame, views: MetricViews) -> Summary:
+    tested = rows[(rows["part"] == "test") & (rows["metric"] == HEADLINE)]
+    fractions = tuple(sorted(float(f) for f in tested["fraction"].unique()))
+    entries = tuple(_entry(own, fractions[-1], views) for _, own in tested.groupby("label", sort=False))
+    done = tested[tested["status"] == Status.DONE.value]
+    counts = [int(done[name].iloc[0]) if len(done) else 0 for name in ("n", "kept", "total")]
+    return Summary(setting, fractions, entries, *counts, rows=rows)
+
+
+def _entry(rows: pd.DataFrame, headline: float, views: MetricViews) -> Entry:
+    first = rows.iloc[0]
+    title = first["strategy_title"]
+    done = rows[rows["status"] == Status.DONE.value]
+    at_headline = done[(done["fraction"] == headline) & (done["selection"] == "subset")]
+    wanted = rows[rows["selection"] == "subset"].groupby("fraction").size()
+    scores = {
+        (float(fraction), str(selection)): _score(own, int(wanted[fraction]), views)
+        for (fraction, selection), own in done.groupby(["fraction", "selection"])
+    }
+    return Entry(
+        label=first["label"],
+        name=title if first["label"] == first["strategy"] else f"{title} ({first['label']})",
+        origin=first["origin"],
+        needs=first["needs"],
+        needs_at_test=first["needs_at_test"],
+        keys=tuple(at_headline["key"]),
+        fit_keys=tuple(at_headline["fit_key"]),
+        scores=scores,
+        cost={name: float(at_headline[name].astype(float).mean()) for name in COST_COLUMNS},
+        missing=_missing(rows),
+    )
+
+
+def _score(rows: pd.DataFrame, wanted: int, views: MetricViews) -> Score:
+    rows = rows.sort_values("seed_index")
+    draws = np.stack([views.draws(key, str(rows["selection"].iloc[0])) for key in rows["key"]])
+    seeds = over_seeds(rows["value"].tolist(), rows["digest"].tolist())
+    return Score(seeds, wanted, mean_interval(draws), draws)
+
+
+def _missing(rows: pd.DataFrame) -> tuple[Missing, ...]:
+    absent = rows[rows["status"] != Status.DONE.value]
+    return tuple(
+        Missing(
+            tuple(sorted({float(f) for f in own["fraction"]})),
+            tuple(sorted({int(s) for s in own["seed_index"]})),
+            str(status),
+            str(reason),
+        )
+        for (status, reason), own in absent.groupby(["status", "reason"], sort=False)
+    )

@@ -1,0 +1,81 @@
+"""A cell exists only if complete; nothing half-written survives; the first of two drivers wins."""
+
+import multiprocessing
+import os
+import signal
+import time
+
+import pytest
+
+from bench.run.store import Store, StoreError
+
+KEY = "ab" + "0" * 62
+
+
+def test_what_is_committed_is_read_back(tmp_path):
+    store = Store(tmp_path / "store")
+    assert not store.has(KEY)
+    store.fail(KEY, "failed", "boom", "trace")
+    assert store.failure(KEY)["error"] == "boom"
+    store.commit(KEY, {"a.bin": b"\x00\x01", "cell.json": b'{"x": 1}'})
+    assert store.has(KEY) and list(store.keys()) == [KEY]
+    assert store.load(KEY) == {"a.bin": b"\x00\x01", "cell.json": b'{"x": 1}'}
+    assert store.read_json(KEY, "cell.json") == {"x": 1}
+    assert store.failure(KEY) is None
+
+
+def test_the_first_writer_wins_and_the_second_is_no_error(tmp_path):
+    store = Store(tmp_path)
+    store.commit(KEY, {"a": b"first"})
+    store.commit(KEY, {"a": b"second"})
+    assert store.read(KEY, "a") == b"first"
+    assert store.sweep() == 0
+
+
+def test_reading_what_is_not_there_is_one_clear_line(tmp_path):
+    with pytest.raises(StoreError, match=r"has no a\.bin of cell ab0000000000"):
+        Store(tmp_path).read(KEY, "a.bin")
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError, match="cannot write to the store .*No space left on device"):
+        store.commit(KEY, {"a": b"x"})
+    assert not store.has(KEY) and list(store.keys()) == [] and store.sweep() == 0
+
+
+def _write_for_ever(root):
+    store, n = Store(root), 0
+    while True:
+        store.commit(f"{n:064x}", {f"{i}.bin": os.urandom(20_000) for i in range(5)})
+        n += 1
+
+
+def test_killed_while_writing(tmp_path):
+    process = multiprocessing.get_context("spawn").Process(target=_write_for_ever, args=(tmp_path,))
+    process.start()
+    store = Store(tmp_path)
+    deadline = time.time() + 60
+    while len(list(store.keys())) < 20 and time.time() < deadline:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    keys = list(store.keys())
+    assert len(keys) >= 20
+    assert all(sorted(store.load(k)) == [f"{i}.bin" for i in range(5)] for k in keys)
+    assert all(len(content) == 20_000 for k in keys for content in store.load(k).values())
+    assert store.sweep() <= 1
+    assert list(store.keys()) == keys
+
+
+def test_views_are_kept_beside_cells_and_may_vanish(tmp_path):
+    store = Store(tmp_path)
+    assert store.view(KEY, "v1") is None
+    store.keep_view(KEY, "v1", {"auroc": 0.5})
+    assert store.view(KEY, "v1") == {"auroc": 0.5}
+    assert list(store.keys()) == []

@@ -1,0 +1,68 @@
+"""Suite files are closed: every mistake is one line that says where."""
+
+import pytest
+import yaml
+
+from bench.run.suite import SuiteError, load_suite, suite_files
+
+BASE = {
+    "name": "x",
+    "title": "X",
+    "input": {"rate": 50},
+    "entries": ["a", {"strategy": "a", "label": "b", "init": "a"}],
+    "scales": {
+        "quick": {
+            "seeds": 1,
+            "corpora": [{"corpus": "tiny", "task": "rhythm"}],
+            "encoder": {"name": "resnet1d18"},
+            "budget": {"steps": 5, "batch": 4},
+        }
+    },
+}
+
+
+def load(tmp_path, scale="quick", **changes):
+    content = yaml.safe_load(yaml.safe_dump(BASE))
+    content["scales"]["quick"] |= changes
+    path = tmp_path / "x.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return load_suite(str(path), scale)
+
+
+def test_every_suite_of_the_project_loads_at_every_scale():
+    for name, path in suite_files().items():
+        for scale in yaml.safe_load(path.read_text())["scales"]:
+            assert load_suite(name, scale).scale == scale
+
+
+def test_a_scale_overrides_the_suite(tmp_path):
+    suite = load(tmp_path, label_fractions=[0.5])
+    assert suite.label_fractions == (0.5,)
+    assert [entry.label for entry in suite.entries] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sedes": 3}, "sedes: Extra inputs"),
+        ({"budget": {"steps": 5, "batch": 4, "lrr": 1}}, "budget.lrr"),
+        ({"lead_sets": ["all-13"]}, "no lead set 'all-13'"),
+        ({"label_fractions": [0]}, r"label fraction 0\.0 is not in"),
+        ({"entries": ["a", "a"]}, "two entries are labelled 'a'"),
+        ({"entries": [{"strategy": "a", "init": "zz"}]}, "starts from 'zz'"),
+        ({"budget": {"steps": 5, "batch": 4, "warmup": 5}}, "warmup"),
+    ],
+)
+def test_mistakes_are_named(tmp_path, changes, message):
+    with pytest.raises(SuiteError, match=message):
+        load(tmp_path, **changes)
+
+
+def test_unknown_suites_and_scales_list_what_there_is(tmp_path):
+    with pytest.raises(SuiteError, match="no suite 'nope'; there are: .*board"):
+        load_suite("nope", "quick")
+    with pytest.raises(SuiteError, match="no scale 'huge'; it has: quick"):
+        load(tmp_path, "huge")
+    (tmp_path / "bad.yaml").write_text("a: [")
+    with pytest.raises(SuiteError, match="is not valid YAML"):
+        load_suite(str(tmp_path / "bad.yaml"), "quick")
