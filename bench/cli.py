@@ -34,15 +34,58 @@ def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options that choose what to run."""
     options = [
         click.argument("suites", nargs=-1, metavar="[SUITE]..."),
-        click.option("--scale", default="quick", show_default=True, help="smoke (seconds), quick (minutes on two cores) or paper (GPUs)."),
-        click.option("--corpus", "corpora", multiple=True, help="Run on this corpus in place of the suite's; repeatable. Real ones need --data."),
-        click.option("--data", type=FOLDER, help="Folder with the real corpora: a corpus itself, or one sub-folder a corpus."),
-        click.option("--strategy", "strategies", multiple=True, help="Run only this row (its label or strategy), or a strategy FILE.py, which joins the board; repeatable."),
+        click.option(
+            "--scale",
+            default="quick",
+            show_default=True,
+            help="smoke (seconds), quick (minutes on two cores) or paper (GPUs).",
+        ),
+        click.option(
+            "--corpus",
+            "corpora",
+            multiple=True,
+            help="Run on this corpus in place of the suite's; repeatable. Real ones need --data.",
+        ),
+        click.option(
+            "--data",
+            type=FOLDER,
+            help="Folder with the real corpora: a corpus itself, or one sub-folder a corpus.",
+        ),
+        click.option(
+            "--strategy",
+            "strategies",
+            multiple=True,
+            help="Run only this row (its label or strategy), or a strategy FILE.py, which joins the board; repeatable.",
+        ),
         click.option("--seeds", type=click.IntRange(1), help="Seed indices, in place of the suite's."),
-        click.option("--records", type=click.IntRange(60), default=1500, show_default=True, help="Size of a simulated cohort."),
-        click.option("--store", type=FOLDER, default=Path("store"), show_default=True, help="Where results of cells are kept."),
-        click.option("--results", type=FOLDER, default=Path("results"), show_default=True, help="Where tables, figures and the board go."),
-        click.option("--cache", type=FOLDER, default=Path("data"), show_default=True, help="Where simulated and prepared corpora are kept."),
+        click.option(
+            "--records",
+            type=click.IntRange(60),
+            default=1500,
+            show_default=True,
+            help="Size of a simulated cohort.",
+        ),
+        click.option(
+            "--store",
+            type=FOLDER,
+            default=Path("store"),
+            show_default=True,
+            help="Where results of cells are kept.",
+        ),
+        click.option(
+            "--results",
+            type=FOLDER,
+            default=Path("results"),
+            show_default=True,
+            help="Where tables, figures and the board go.",
+        ),
+        click.option(
+            "--cache",
+            type=FOLDER,
+            default=Path("data"),
+            show_default=True,
+            help="Where simulated and prepared corpora are kept.",
+        ),
         click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto."),
     ]
     for option in reversed(options):
@@ -66,9 +109,21 @@ def main() -> None:
 
 @main.command()
 @plan_options
-@click.option("--executor", type=click.Choice(["ray", "inline"]), default="ray", show_default=True, help="Ray tasks, or this process.")
+@click.option(
+    "--executor",
+    type=click.Choice(["ray", "inline"]),
+    default="ray",
+    show_default=True,
+    help="Ray tasks, or this process.",
+)
 @click.option("--address", help="Join a running Ray cluster at this address.")
-@click.option("--gpus-per-cell", type=float, default=0.0, show_default=True, help="Share of a GPU that a cell takes (Ray).")
+@click.option(
+    "--gpus-per-cell",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Share of a GPU that a cell takes (Ray).",
+)
 @friendly
 def run(executor: str, address: str | None, gpus_per_cell: float, **options: Any) -> None:
     """Run what is missing, then report. Without SUITE: every suite. Interrupt and repeat freely."""
@@ -100,7 +155,9 @@ def plan(**options: Any) -> None:
     for reason, count in estimate.skipped.items():
         click.echo(f"skipped ({count} rows): {reason}")
     known = duration(estimate.seconds) if estimate.seconds is not None else "not known yet"
-    click.echo(f"one after the other on this machine: {known}; new results on disk: about {estimate.mebibytes:.0f} MiB")
+    click.echo(
+        f"one after the other on this machine: {known}; new results on disk: about {estimate.mebibytes:.0f} MiB"
+    )
 
 
 @main.command()
@@ -129,7 +186,7 @@ def list_(strategies: tuple[str, ...]) -> None:
 
 @main.command()
 @click.argument("name")
-@click.option("--into", type=FOLDER, default=Path("."), show_default=True, help="Folder for the new file.")
+@click.option("--into", type=FOLDER, default=Path(), show_default=True, help="Folder for the new file.")
 @friendly
 def new(name: str, into: Path) -> None:
     """Write a working strategy file NAME.py to start from."""
@@ -153,6 +210,35 @@ def check(name: str) -> None:
         sys.exit(1)
 
 
+@main.command()
+@plan_options
+@click.option(
+    "--rounds", type=click.IntRange(1), default=5, show_default=True, help="Rounds; the median counts."
+)
+@click.option("--cells/--no-cells", default=True, help="Also time scheduling a cell on warm Ray workers.")
+@friendly
+def perf(rounds: int, cells: bool, **options: Any) -> None:
+    """Time each strategy's fit against its floor (its own networks and optimiser on random tensors)."""
+    with Narrator() as narrator:
+        session = Session(Options(**options), narrator.step)
+        machine, rates, overhead = session.perf(session.plan(), rounds, cells, narrator.step)
+    click.echo(machine)
+    rows = [
+        [
+            r.label,
+            str(r.views),
+            f"{r.step * 1e3:.1f}",
+            f"{r.floor * 1e3:.1f}",
+            f"{r.share:.2f}",
+            f"{r.draw_ns:.2f}",
+        ]
+        for r in rates
+    ]
+    table(["row", "views/step", "ms/step", "floor ms", "floor/step", "views ns/lead-sample"], rows)
+    if overhead is not None:
+        click.echo(f"scheduling on warm Ray workers: {overhead * 1e3:.1f} ms a cell")
+
+
 @main.group()
 def data() -> None:
     """Simulate corpora, and look real ones over."""
@@ -174,7 +260,9 @@ def simulate(corpus: str, folder: Path, records: int, seed: int) -> None:
 
 
 @data.command(name="check")
-@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument(
+    "folders", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, file_okay=False)
+)
 @friendly
 def check_data(folders: tuple[Path, ...]) -> None:
     """Read every record below FOLDER and report each defect in one line."""
@@ -182,7 +270,9 @@ def check_data(folders: tuple[Path, ...]) -> None:
 
     for folder in folders:
         title, notes = check_folder(folder)
-        click.echo(f"{folder}: {title}: {len(notes)} notes" if notes else f"{folder}: {title}: no defect found")
+        click.echo(
+            f"{folder}: {title}: {len(notes)} notes" if notes else f"{folder}: {title}: no defect found"
+        )
         for note in notes:
             click.echo(f"  {note.action} {note.record}: {note.reason}")
 

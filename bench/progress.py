@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from bench.run.execute import Progress as State
 from bench.run.plan import Plan
@@ -36,11 +36,16 @@ class Narrator:
         self.console = console or Console(stderr=True, highlight=False)
         self._last: dict[str, float] = {}
         self._bar: Progress | None = None
-        self._tasks: dict[str, int] = {}
+        self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> "Narrator":
         if self.console.is_terminal:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+            )
             self._bar = Progress(*columns, TextColumn("{task.fields[note]}"), console=self.console)
             self._bar.start()
         return self
@@ -76,7 +81,9 @@ class Narrator:
             if state.statuses[key] in (Status.FAILED, Status.OOM, Status.TIMEOUT):
                 job = plan.jobs[key]
                 name = getattr(getattr(job.cell, "strategy", None), "name", "")
-                self.say(f"{state.statuses[key].value}: {job.cell.stage} {name} {key[:12]}: {state.errors[key]}")
+                self.say(
+                    f"{state.statuses[key].value}: {job.cell.stage} {name} {key[:12]}: {state.errors[key]}"
+                )
 
         return change
 

@@ -1,13 +1,14 @@
 """SimCLR: two random transformations of the same ECG should agree.
 
-Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations", ICML 2020 (arXiv 2002.05709),
-as Strategy 2 of Jeong et al., "Finding 'Good Views' of Electrocardiogram Signals" (arXiv 2411.17702, section 2.2).
+Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations", ICML 2020 (arXiv
+2002.05709), as Strategy 2 of "Finding 'Good Views' of Electrocardiogram Signals" (arXiv 2411.17702, section 2.2).
 
-Paper and code: the paper draws two transformations for each record from jittering, scaling, flipping, rotating and
-time/size warping, and so does this file. The published code computes four views of each record once, one fixed
-transformation each (jitter of 0.03 microvolts, which changes nothing; a gain for each lead; a sign for each lead and
-a random order of the leads; a time warp of each lead by itself), and fills a batch with the four views of one
-record and one view of each of others, all of which are positives of each other. `as_published` does that.
+Paper and code: the paper draws two transformations for each record from jittering, scaling, flipping, rotating
+and time/size warping, and so does this file. The published code computes four views of each record once, one
+fixed transformation each: jitter of 0.03 microvolts, which changes nothing; a gain for each lead; a sign for
+each lead and a random order of the leads; a time warp of each lead by itself. A batch is then the four views of
+one record and one view of each of some others, all of which are positives of each other. `as_published` does
+that, with views drawn at every step.
 """
 
 from functools import partial
@@ -16,10 +17,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from bench.nn.augment import TRANSFORMS, Transform, jitter, one_of, rotation, scaling, time_warp
+from bench.nn.augment import TRANSFORMS, Transform, jitter, one_of, rotation, scaling, size_warp, time_warp
 from bench.train.strategy import BOARD, Batch, Params, Strategy, Views
-
-Name = Literal["jitter", "scaling", "flipping", "rotation", "time_warp", "size_warp"]
 
 PUBLISHED: tuple[Transform, ...] = (
     partial(jitter, sd=3e-5, absolute=True),
@@ -35,11 +34,18 @@ class SimCLRParams(Params):
     Attributes:
         transforms: what a view is drawn from, one of them for each view of each record.
         jitter: standard deviation of the noise, as a share of the record's own.
-        scaling, time_warp, size_warp: standard deviations of the multipliers, which have mean 1.
-        as_published: views and positives of the published code; the parameters above are then not used.
+        scaling, time_warp, size_warp: standard deviations of the multipliers, whose mean is 1.
+        as_published: views and positives of the published code, in place of all of the above.
     """
 
-    transforms: tuple[Name, ...] = ("jitter", "scaling", "flipping", "rotation", "time_warp", "size_warp")
+    transforms: tuple[Literal["jitter", "scaling", "flipping", "rotation", "time_warp", "size_warp"], ...] = (
+        "jitter",
+        "scaling",
+        "flipping",
+        "rotation",
+        "time_warp",
+        "size_warp",
+    )
     jitter: float = 0.03
     scaling: float = 0.1
     time_warp: float = 0.2
@@ -48,14 +54,14 @@ class SimCLRParams(Params):
 
 
 class SimCLR(Strategy):
-    """Positives: the two views of one record."""
+    """Positives are the two views of one record."""
 
     name = "simclr"
     title = "SimCLR"
     paper = "Chen et al. 2020, arXiv 2002.05709; Good Views strategy 2, arXiv 2411.17702"
     deviations = (
-        "Views are drawn afresh at every step; the published code computes four views of each record once.",
-        "The paper gives no strengths; these are the published code's, noise in units of the record's own spread.",
+        "Views are drawn afresh at every step; the published code draws four views of each record once.",
+        "The paper states no strengths; these are the code's, but for noise, a share of the record's spread.",
     )
     recipes = {
         "goodviews": {},
@@ -66,29 +72,33 @@ class SimCLR(Strategy):
     params: SimCLRParams
 
     def views(self, batch: Batch, generator: torch.Generator) -> Views:
-        """Two views of each record; see `_published_views` for the other mode."""
+        """Two views of each record, each under one transformation drawn for it."""
         if self.params.as_published:
-            return self._published_views(batch, generator)
-        rows = torch.arange(len(batch.signal), device=batch.signal.device)
-        signal = one_of(batch.signal.repeat(2, 1, 1), self._transforms(), generator)
-        return Views(signal, rows.repeat(2), (rows >= 0).long().repeat(2).cumsum(0).gt(len(rows)).long())
+            return _published_views(batch, generator)
+        return Views.of(*(one_of(batch.signal, self._transforms(), generator) for _ in range(2)))
 
     def positives(self, batch: Batch, views: Views) -> Tensor:
-        """(N, N): views of one record; as published, all views of all records but the first as well."""
+        """(N, N) views of one record; as published, the views of all records but the first as well."""
         if not self.params.as_published:
             return super().positives(batch, views)
         first = views.source == 0
         return first[:, None] == first[None, :]
 
     def _transforms(self) -> list[Transform]:
-        strengths = {
-            name: {"sd": getattr(self.params, name)} for name in ("jitter", "scaling", "time_warp", "size_warp")
+        chosen: dict[str, Transform] = TRANSFORMS | {
+            "jitter": partial(jitter, sd=self.params.jitter),
+            "scaling": partial(scaling, sd=self.params.scaling),
+            "time_warp": partial(time_warp, sd=self.params.time_warp),
+            "size_warp": partial(size_warp, sd=self.params.size_warp),
         }
-        return [partial(TRANSFORMS[name], **strengths.get(name, {})) for name in self.params.transforms]
+        return [chosen[name] for name in self.params.transforms]
 
-    def _published_views(self, batch: Batch, generator: torch.Generator) -> Views:
-        """Four views of the batch's first record, one of each other record."""
-        one, others = batch.signal[:1], batch.signal[1:]
-        signal = [*(change(one, generator) for change in PUBLISHED), one_of(others, PUBLISHED, generator)]
-        rows = torch.arange(len(batch.signal), device=batch.signal.device)
-        return Views(torch.cat(signal), torch.cat((rows[:1].expand(4), rows[1:])), _group(rows))
+
+def _published_views(batch: Batch, generator: torch.Generator) -> Views:
+    """Four views of the batch's first record, then one of each other record, under one of the four."""
+    views = [transform(batch.signal[:1], generator) for transform in PUBLISHED]
+    views.append(one_of(batch.signal[1:], PUBLISHED, generator))
+    row = torch.arange(len(batch.signal), device=batch.signal.device)
+    four = torch.arange(len(PUBLISHED), device=row.device)
+    source = torch.cat((torch.zeros_like(four), row[1:]))
+    return Views(torch.cat(views), source, torch.cat((four, torch.zeros_like(row[1:]))))

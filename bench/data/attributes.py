@@ -6,7 +6,7 @@ because neurokit2's prominence method cannot see a QRS wider than 100 ms.
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,12 +85,17 @@ def measure(signals: Sequence[np.ndarray], rate: float) -> pd.DataFrame:
     return pd.DataFrame(rows, index=range(len(rows)), columns=list(ATTRIBUTES), dtype=np.float64)
 
 
-def measure_corpus(prepared: PreparedCorpus, workers: int = 1) -> pd.DataFrame:
+def measure_corpus(
+    prepared: PreparedCorpus,
+    workers: int | None = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> pd.DataFrame:
     """Measure a whole corpus once; later calls read `attributes.parquet` in the prepared folder.
 
     Args:
         prepared: the corpus.
-        workers: processes.
+        workers: processes; None: as many as cores.
+        progress: called with (records done, records in all).
 
     Returns:
         Column record and the eleven `ATTRIBUTES`, in the order of the corpus.
@@ -105,7 +110,12 @@ def measure_corpus(prepared: PreparedCorpus, workers: int = 1) -> pd.DataFrame:
             return cached
     starts = range(0, len(prepared.records), _CHUNK)
     tasks = (delayed(_measure_rows)(prepared.folder, start, start + _CHUNK) for start in starts)
-    table = pd.concat(Parallel(n_jobs=workers)(tasks), ignore_index=True)
+    tables: list[pd.DataFrame] = []
+    for measured in Parallel(n_jobs=workers or os.cpu_count(), return_as="generator")(tasks):
+        tables.append(measured)
+        if progress:
+            progress(min(len(tables) * _CHUNK, len(prepared.records)), len(prepared.records))
+    table = pd.concat(tables, ignore_index=True)
     table.insert(0, "record", prepared.records["record"].to_numpy())
     table.attrs = stamp
     _write(table, path)

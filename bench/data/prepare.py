@@ -3,6 +3,7 @@
 The folder's name derives from a cheap signature of the source, so a second preparation only opens it.
 """
 
+import ast
 import hashlib
 import importlib
 import json
@@ -33,19 +34,6 @@ _CHUNK = 16
 
 _WORTH_A_WORKER_S = 3.0
 """Seconds of work that pay for another process, which spends most of a second on imports."""
-
-_CODE = (
-    "prepare",
-    "condition",
-    "writer",
-    "corpus",
-    "leads",
-    "wfdb_record",
-    "wfdb_header",
-    "csv_record",
-    "challenge",
-)
-"""Modules of bench.data whose source, beside the reader's, decides what a preparation gives."""
 
 
 def prepare(
@@ -134,12 +122,19 @@ def _files_signature(root: Path) -> list[object]:
 
 
 def _code_signature(reader: Reader) -> str:
-    modules = [f"bench.data.{name}" for name in _CODE]
-    digest = hashlib.sha256()
-    for name in [*modules, type(reader).__module__]:
-        file = importlib.import_module(name).__file__
-        digest.update(Path(file).read_bytes() if file else b"")
-    return digest.hexdigest()
+    """Hash of the source of this module, the reader's, and every module of bench.data they import."""
+    found: dict[str, bytes] = {}
+    waiting = [__name__, type(reader).__module__]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            file = importlib.import_module(name).__file__
+            found[name] = Path(file).read_bytes() if file else b""
+            imports = [node for node in ast.walk(ast.parse(found[name])) if isinstance(node, ast.ImportFrom)]
+            waiting += [
+                node.module for node in imports if node.module and node.module.startswith("bench.data.")
+            ]
+    return hashlib.sha256(b"".join(found[name] for name in sorted(found))).hexdigest()
 
 
 def _outcomes(

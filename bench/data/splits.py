@@ -214,7 +214,7 @@ def check_label_subset(
     if short.empty:
         return
     patient = "1 patient" if short.iloc[0] == 1 else f"{short.iloc[0]} patients"
-    others = f"; {len(short) - 1} other classes fall short too" if len(short) > 1 else ""
+    others = f", and {len(short) - 1} more of {len(left)} classes with too few" if len(short) > 1 else ""
     least = f"with {patient} ({min_patients} needed)"
     raise SkipFraction(f"label fraction {fraction:g} leaves class {short.index[0]} {least}{others}")
 

@@ -55,6 +55,7 @@ class PreparedWriter:
         _sweep(self.folder)
         self._aside = Path(tempfile.mkdtemp(".partial", f".{self.folder.name}.", self.folder.parent))
         self._file = (self._aside / "signals.npy").open("wb")
+        self._aside.chmod(0o755)  # mkdtemp's are closed to everyone else
         _write_header(self._file, 0)
         return self
 

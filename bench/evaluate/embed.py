@@ -35,9 +35,7 @@ def embed_corpus(
     before = state_hash(strategy)
     use_precision(strategy, precision, signals.device)
     everything = np.arange(len(corpus.records))
-    fields = record_fields(
-        corpus, everything, strategy.needs_at_test, strategy.name, device=signals.device
-    )
+    fields = record_fields(corpus, everything, strategy.needs_at_test, strategy.name, device=signals.device)
     values = over_records(strategy.embed, signals, fields, spec, "mean")
     if state_hash(strategy) != before:
         raise RuntimeError(f"{strategy.name} changed its own weights or buffers while it embedded")

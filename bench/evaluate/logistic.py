@@ -114,7 +114,9 @@ def _minimise(objective, start: Tensor, tolerance: float, iterations: int) -> Te
         step, change = point_new - point, gradient_new - gradient
         curvature = (step * change).sum(1)
         good = curvature > 1e-12 * (change**2).sum(1)
-        history.append((torch.where(good[:, None], step, 0.0), change, torch.where(good, curvature, torch.inf)))
+        history.append(
+            (torch.where(good[:, None], step, 0.0), change, torch.where(good, curvature, torch.inf))
+        )
         history = history[-_MEMORY:]
         if bool((step == 0).all()):
             break
@@ -138,7 +140,13 @@ def _two_loop(gradient: Tensor, history: list[tuple[Tensor, Tensor, Tensor]]) ->
 
 
 def _search(  # type: ignore[no-untyped-def]
-    objective, point: Tensor, value: Tensor, gradient: Tensor, direction: Tensor, slope: Tensor, length: Tensor
+    objective,
+    point: Tensor,
+    value: Tensor,
+    gradient: Tensor,
+    direction: Tensor,
+    slope: Tensor,
+    length: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Backtracking until every row satisfies Armijo's condition; rows that cannot improve stay put."""
     for _ in range(30):

@@ -1,7 +1,5 @@
 """Scores of the validation and test parts: by a read-out on embeddings, or by a fitted classifier."""
 
-from typing import Literal
-
 import numpy as np
 import pandas as pd
 import torch
@@ -23,7 +21,7 @@ def predict_from_embeddings(
     corpus: PreparedCorpus,
     task: str,
     rows: Rows,
-    readout: Literal["probe", "boosting"],
+    readout: str,
     seed: int,
     threads: int,
 ) -> tuple[Result, dict[str, float]]:
@@ -82,7 +80,5 @@ def _rows(
     parts = []
     for part, which in (("val", rows.val), ("test", rows.test)):
         units = corpus.records.iloc[which].assign(part=part)[list(UNIT_COLUMNS)]
-        parts.append(
-            score_rows(units, corpus.tasks[task].classes, targets[which], scores[which], selection)
-        )
+        parts.append(score_rows(units, corpus.tasks[task].classes, targets[which], scores[which], selection))
     return pd.concat(parts, ignore_index=True)

@@ -76,7 +76,7 @@ def boosting(data: ReadoutData) -> ReadoutScores:
             present = np.unique(train.argmax(1))
             scores = np.zeros(data.targets.shape)
             scores[:, present] = fit(train.argmax(1)) if len(present) > 1 else 1.0
-    return ReadoutScores({name: scores for name in data.validation}, {})
+    return ReadoutScores(dict.fromkeys(data.validation, scores), {})
 
 
 READOUTS: dict[str, Callable[[ReadoutData], ReadoutScores]] = {"probe": probe, "boosting": boosting}

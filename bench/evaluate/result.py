@@ -37,7 +37,7 @@ class Result:
         missing = [c for c in (*UNIT_COLUMNS, *_REQUIRED[self.kind]) if c not in self.table]
         if missing:
             raise ValueError(f"a result of kind {self.kind!r} needs the column {missing[0]!r}")
-        values = self.table.select_dtypes("floating").to_numpy()
+        values = self.table.select_dtypes(np.floating).to_numpy()
         if not np.isfinite(values).all():
             raise ValueError("a result holds a score that is not finite")
 

@@ -75,9 +75,9 @@ def time_warp(
     integral is rescaled to end at the last sample. All leads share one curve.
 
     Paper and code: the official code multiplies the position of each knot, for every lead by itself. At its
-    sd of 0.2, 71 % of such curves run backwards somewhere, for 11 % of the time on average, and the leads
-    lose their synchrony. `multiply="position", per_lead=True` does that (reading the record at the curve,
-    where the code looks up the inverse, which is undefined for a curve that runs backwards).
+    sd of 0.2, 73 % of such curves stand still or run backwards somewhere, for 17 % of the time on average,
+    and the leads lose their synchrony. `multiply="position", per_lead=True` does that, except that it reads
+    the record at the curve, where the code looks up the inverse, which such a curve does not have.
 
     Args:
         signal: (N, C, T), T at least 2.

@@ -9,7 +9,11 @@ from bench.run.suite import load_suite, suite_files
 Listing = tuple[str, list[str], list[list[str]]]
 
 CORPORA = (
-    ("chapman", "Chapman-Shaoxing: figshare CSV, or PhysioNet/Challenge WFDB with Diagnostics.xlsx", "--data"),
+    (
+        "chapman",
+        "Chapman-Shaoxing: figshare CSV, or PhysioNet/Challenge WFDB with Diagnostics.xlsx",
+        "--data",
+    ),
     ("chapman-sim", "simulated cohort in Chapman's layout", "simulated"),
     ("ptbxl", "PTB-XL 1.0.1 to 1.0.3, 100 or 500 Hz", "--data"),
     ("ptbxl-sim", "simulated cohort in PTB-XL's layout", "simulated"),
@@ -19,7 +23,10 @@ CORPORA = (
 def catalogue(extra: tuple[Path, ...] = ()) -> list[Listing]:
     """(title, headers, rows) of everything that can be run."""
     registry = Registry(extra)
-    listings = [_strategies(registry, "strategy", "Strategies"), _strategies(registry, "baseline", "Baselines")]
+    listings = [
+        _strategies(registry, "strategy", "Strategies"),
+        _strategies(registry, "baseline", "Baselines"),
+    ]
     if registry.broken:
         broken = [[str(b.path), b.reason] for b in registry.broken]
         listings.append(("Broken files (skipped)", ["file", "reason"], broken))

@@ -96,7 +96,7 @@ class PredictCell(_Cell):
     split_fingerprint: str
     task: str
     subset: Subset
-    readout: Literal["probe", "boosting", "classifier"]
+    readout: str
     lead_set: str
     input: InputSpec
     suite_seed: int

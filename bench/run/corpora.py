@@ -60,16 +60,29 @@ class Shelf:
             return PtbxlReader(rate=rate)
         return CincReader() if base == "cinc2021" else detect_reader(folder)
 
-    def prepared(self, name: str, rate: int, band: tuple[float, float] | None, report: Report) -> PreparedCorpus:
+    def prepared(
+        self, name: str, rate: int, band: tuple[float, float] | None, report: Report
+    ) -> PreparedCorpus:
         """A corpus ready to train on, from the cache or made now."""
         if name.endswith("-sim"):
             from bench.data.simulator.cohort import simulate
 
-            simulate(name, self.folder(name), self.records, workers=self.workers, progress=_named(report, f"simulate {name}"))
+            simulate(
+                name,
+                self.folder(name),
+                self.records,
+                workers=self.workers,
+                progress=_named(report, f"simulate {name}"),
+            )
         folder = self.folder(name)
         return prepare(
-            self.reader(name, folder, rate), folder, self.home / "prepared", rate, band,
-            workers=self.workers, progress=_named(report, f"prepare {name}"),
+            self.reader(name, folder, rate),
+            folder,
+            self.home / "prepared",
+            rate,
+            band,
+            workers=self.workers,
+            progress=_named(report, f"prepare {name}"),
         )
 
 

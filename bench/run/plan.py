@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -109,7 +109,13 @@ class _Expansion:
     """One suite on one corpus."""
 
     def __init__(
-        self, plan: Plan, suite: Suite, use: CorpusUse, corpus: PreparedCorpus, registry: Registry, device: str
+        self,
+        plan: Plan,
+        suite: Suite,
+        use: CorpusUse,
+        corpus: PreparedCorpus,
+        registry: Registry,
+        device: str,
     ) -> None:
         self.plan, self.suite, self.use, self.corpus = plan, suite, use, corpus
         self.registry, self.device = registry, device
@@ -167,9 +173,9 @@ class _Expansion:
         try:
             fit = self._fit(entry, entries, lead_set, seed_index, fraction)
             key = self._predict(kind, fit, eval_lead_set, seed_index, fraction)
-            self.plan.rows.append(_replaced(described, key=key, fit_key=fit))
+            self.plan.rows.append(replace(described, key=key, fit_key=fit))
         except SkipFraction as reason:
-            self.plan.rows.append(_replaced(described, skipped=str(reason)))
+            self.plan.rows.append(replace(described, skipped=str(reason)))
 
     def _found(self, entry: Entry) -> Found:
         try:
@@ -234,8 +240,12 @@ class _Expansion:
             budget = budget.model_copy(update={"steps": 0})
         task = self.use.task if labelled else None
         info = make_info(
-            self.corpus, suite.input, lead_set, len(rows.labelled if kind.labelled_only else rows.train),
-            task, budget.steps,
+            self.corpus,
+            suite.input,
+            lead_set,
+            len(rows.labelled if kind.labelled_only else rows.train),
+            task,
+            budget.steps,
         )
         reason = kind.incompatible(info, params)
         if reason:
@@ -249,7 +259,9 @@ class _Expansion:
             lead_set=lead_set,
             encoder=suite.encoder,
             strategy=StrategySpec(
-                name=kind.name, params=params.model_dump(mode="json"), code=_strategy_code(found, suite.encoder)
+                name=kind.name,
+                params=params.model_dump(mode="json"),
+                code=_strategy_code(found, suite.encoder),
             ),
             task=task,
             subset=subset if labelled else None,
@@ -264,41 +276,52 @@ class _Expansion:
         )
         return self._add(cell, rows, found)
 
-    def _recipe(self, entry: Entry, kind: type) -> dict:
+    def _recipe(self, entry: Entry, kind: type[Strategy]) -> dict[str, Any]:
         if entry.recipe is None:
             return {}
         if entry.recipe not in kind.recipes:
             known = ", ".join(kind.recipes) or "none"
             raise SuiteError(f"strategy {entry.strategy!r} has no recipe {entry.recipe!r} (it has: {known})")
-        recipe: dict = kind.recipes[entry.recipe]
+        recipe: dict[str, Any] = kind.recipes[entry.recipe]
         return recipe
 
-    def _predict(self, kind: type, fit: str, lead_set: str, seed_index: int, fraction: float) -> str:
+    def _predict(
+        self, kind: type[Strategy], fit: str, lead_set: str, seed_index: int, fraction: float
+    ) -> str:
         rows, subset = self._subset(fraction, seed_index)
-        common = {"corpus": self.corpus.fingerprint, "input": self.suite.input, "lead_set": lead_set}
-        common |= {"threads": self.suite.threads, "precision": self.suite.precision}
-        if issubclass(kind, Classifier):
-            readout, parents = "classifier", {"fit": fit}
-        else:
-            measured = Field.MEASUREMENTS in kind.needs_at_test
-            embed = EmbedCell(
-                **common,
-                measurements=self.corpus.measurements_fingerprint() if measured else None,
-                parents={"fit": fit},
-                code=_stage_code("bench.evaluate.embed"),
-            )
-            readout, parents = kind.readout, {"embed": self._add(embed, rows, None, fit)}
+        readout, parents = "classifier", {"fit": fit}
+        if not issubclass(kind, Classifier):
+            readout, parents = kind.readout, {"embed": self._embed(kind, fit, lead_set, rows)}
+        suite = self.suite
         cell = PredictCell(
-            **common,
+            corpus=self.corpus.fingerprint,
             split=self.use.split,
             split_fingerprint=self.split.fingerprint,
             task=self.use.task,
             subset=subset,
             readout=readout,
-            suite_seed=self.suite.seed,
+            lead_set=lead_set,
+            input=suite.input,
+            suite_seed=suite.seed,
             seed_index=seed_index,
+            threads=suite.threads,
+            precision=suite.precision,
             parents=parents,
             code=_stage_code("bench.evaluate.predict"),
+        )
+        return self._add(cell, rows, None, fit)
+
+    def _embed(self, kind: type[Strategy], fit: str, lead_set: str, rows: Rows) -> str:
+        measured = Field.MEASUREMENTS in kind.needs_at_test
+        cell = EmbedCell(
+            corpus=self.corpus.fingerprint,
+            input=self.suite.input,
+            lead_set=lead_set,
+            measurements=self.corpus.measurements_fingerprint() if measured else None,
+            threads=self.suite.threads,
+            precision=self.suite.precision,
+            parents={"fit": fit},
+            code=_stage_code("bench.evaluate.embed"),
         )
         return self._add(cell, rows, None, fit)
 
@@ -316,17 +339,13 @@ class _Expansion:
         return key
 
 
-def _replaced(row: Row, **changes: str) -> Row:
-    return replace(row, **changes)
-
-
 def _rows_hash(records: pd.DataFrame, *parts: np.ndarray) -> str:
     ids = records["record"].to_numpy()
     text = "|".join(",".join(sorted(ids[rows])) for rows in parts)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-@lru_cache(maxsize=None)
+@cache
 def _stage_code(module: str) -> str:
     return code_hash(module)
 
@@ -337,7 +356,7 @@ def _strategy_code(found: Found, encoder: EncoderSpec) -> str:
     return _code(found.strategy.__module__, encoders()[encoder.name].__module__, found.source)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _code(strategy: str, encoder: str, source: Source | None) -> str:
     modules = (encoder,) if source is not None else (strategy, encoder)
     return code_hash(*modules, source=source)

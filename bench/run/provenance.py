@@ -22,7 +22,9 @@ def cell_provenance(device: str, seconds: float) -> dict[str, Any]:
     on_gpu = device.startswith("cuda")
     return {
         **process_facts(),
-        "device": torch.cuda.get_device_name(device) if on_gpu else platform.processor() or platform.machine(),
+        "device": torch.cuda.get_device_name(device)
+        if on_gpu
+        else platform.processor() or platform.machine(),
         "accelerator": "cuda" if on_gpu else "cpu",
         "threads": torch.get_num_threads(),
         "seconds": round(seconds, 4),

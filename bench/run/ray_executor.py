@@ -21,7 +21,11 @@ class RayExecutor:
     """
 
     def __init__(
-        self, address: str | None = None, gpus_per_cell: float = 0.0, cpus: int | None = None, threads: int = 1
+        self,
+        address: str | None = None,
+        gpus_per_cell: float = 0.0,
+        cpus: int | None = None,
+        threads: int = 1,
     ) -> None:
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         os.environ.setdefault("RAY_DEDUP_LOGS", "0")

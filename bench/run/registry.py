@@ -9,7 +9,7 @@ import pkgutil
 import sys
 import traceback
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import ModuleType
 
@@ -178,7 +178,7 @@ def _reach(modules: tuple[str, ...], source: Source | None) -> set[str]:
     return seen
 
 
-@lru_cache(maxsize=None)
+@cache
 def _file(module: str) -> Path | None:
     if module.partition(".")[0] not in PACKAGES:
         return None
@@ -191,18 +191,18 @@ def _file(module: str) -> Path | None:
     return None
 
 
-@lru_cache(maxsize=None)
+@cache
 def _tree(module: str) -> ast.Module:
     path = _file(module)
     return ast.parse(path.read_text() if path else "")
 
 
-@lru_cache(maxsize=None)
+@cache
 def _tree_text(module: str) -> str:
     return _stripped(_tree(module))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _module_imports(module: str) -> tuple[str, ...]:
     return tuple(_project_imports(_tree(module)))
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from bench.data.corpus import CorpusError, Note
 from bench.run.corpora import Report, Shelf, gather_corpora
 from bench.run.execute import Executor, InlineExecutor, Progress, execute, needed_cells
+from bench.run.perf import Rate, cell_overhead, describe_machine, fit_rates
 from bench.run.plan import Plan, make_plan
 from bench.run.registry import Registry
 from bench.run.status import Status
@@ -51,7 +53,6 @@ class Estimate:
 
 def user_errors(function: Callable[..., Any]) -> Callable[..., Any]:
     """Raise the errors a user can mend as UserError."""
-    from functools import wraps
 
     @wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -145,6 +146,28 @@ class Session:
 
         return write_report(plan, self.store, self.options.results)
 
+    @user_errors
+    def perf(
+        self, plan: Plan, rounds: int, cells: bool, progress: Report
+    ) -> tuple[str, list[Rate], float | None]:
+        """The machine, each strategy's rate, and the seconds of scheduling a cell on Ray (None: not timed)."""
+        torch.set_num_threads(max(suite.threads for suite in plan.suites))
+        rates = []
+        for rate in fit_rates(plan, rounds):
+            rates.append(rate)
+            progress(f"timed {rate.label}", 1, 1)
+        overhead = None
+        if cells:
+            from bench.run.ray_executor import RayExecutor
+
+            control = next(j for j in plan.jobs.values() if j.cell.stage == "fit" and not j.cell.budget.steps)
+            executor = RayExecutor()
+            try:
+                overhead = cell_overhead(executor, control, {})
+            finally:
+                executor.close()
+        return describe_machine(), rates, overhead
+
     def summary(self, plan: Plan, progress: Progress) -> str:
         """One line: what was done, what failed, what was skipped."""
         counts = Counter(status.value for status in progress.statuses.values())
@@ -211,7 +234,13 @@ def simulate_corpus(corpus: str, folder: Path, records: int, seed: int, progress
     """Write a simulated cohort."""
     from bench.data.simulator.cohort import simulate
 
-    simulate(corpus, folder, records, seed, progress=lambda done, total: progress(f"simulate {corpus}", done, total))
+    simulate(
+        corpus,
+        folder,
+        records,
+        seed,
+        progress=lambda done, total: progress(f"simulate {corpus}", done, total),
+    )
 
 
 @user_errors

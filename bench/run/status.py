@@ -1,9 +1,9 @@
 """The words for what became of a cell, everywhere the same."""
 
-from enum import Enum
+from enum import StrEnum
 
 
-class Status(str, Enum):
+class Status(StrEnum):
     """What became of a cell."""
 
     DONE = "done"

@@ -86,7 +86,9 @@ class Store:
 
     def fail(self, key: str, status: str, error: str, trace: str) -> None:
         """Remember the last failure of a cell; a later success removes it."""
-        self._write_json(self.root / "failed" / f"{key}.json", {"status": status, "error": error, "traceback": trace})
+        self._write_json(
+            self.root / "failed" / f"{key}.json", {"status": status, "error": error, "traceback": trace}
+        )
 
     def failure(self, key: str) -> dict[str, str] | None:
         """The last failure of a cell: status, error, traceback."""

@@ -1,6 +1,6 @@
 """From a description to a trained strategy: building, fitting and rebuilding, the same in every process."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,37 +90,47 @@ def build(
     return strategy.to(device)
 
 
+@dataclass(frozen=True)
+class Setting:
+    """What a fit trains on, and with what.
+
+    Attributes:
+        task: whose labels the strategy sees, within `rows.labelled`; None for label-free fits.
+    """
+
+    input: InputSpec
+    lead_set: str
+    rows: Rows
+    task: str | None
+    budget: Budget
+    seeds: Seeds
+    precision: str = "float32"
+
+
 def prepare_fit(
     recipe: Recipe,
     corpus: PreparedCorpus,
-    spec: InputSpec,
-    lead_set_name: str,
-    rows: Rows,
-    task: str | None,
-    budget: Budget,
-    seeds: Seeds,
+    setting: Setting,
     device: torch.device,
-    precision: str,
     parents: Mapping[str, Strategy] | None = None,
     signals: Signals | None = None,
-    on_step: Callable[[int, int], None] | None = None,
 ) -> Fit:
-    """A fit ready to run."""
-    kind = recipe.strategy
+    """A fit ready to run; `signals`: the corpus already on the device, else it is put there."""
+    kind, rows, spec, budget = recipe.strategy, setting.rows, setting.input, setting.budget
     needs = kind.needs_with(kind.Params.model_validate(recipe.params))
-    signals = signals or load_signals(corpus, spec, lead_set(lead_set_name), device, rows.train)
-    train = rows.labelled if kind.labelled_only else rows.train
-    validation = rows.val_subset if Field.LABELS in needs else rows.val
+    signals = signals or load_signals(corpus, spec, lead_set(setting.lead_set), device, rows.train)
 
     def instances(which: np.ndarray, known: np.ndarray) -> TrainingSet:
-        fields = record_fields(corpus, which, needs, kind.name, task, known, device)
+        fields = record_fields(corpus, which, needs, kind.name, setting.task, known, device)
         return training_set(signals, which, fields, spec)
 
-    strategy = build(recipe, device, seeds, parents)
-    held_out = instances(validation, validation) if budget.selection == "best_val_loss" else None
-    return Fit(
-        strategy, instances(train, rows.labelled), budget, seeds, held_out, precision, on_step=on_step
-    )
+    train = instances(rows.labelled if kind.labelled_only else rows.train, rows.labelled)
+    held_out = None
+    if budget.selection == "best_val_loss":
+        validation = rows.val_subset if Field.LABELS in needs else rows.val
+        held_out = instances(validation, validation)
+    strategy = build(recipe, device, setting.seeds, parents)
+    return Fit(strategy, train, budget, setting.seeds, held_out, setting.precision)
 
 
 def finish(fit: Fit) -> Fitted:

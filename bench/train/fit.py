@@ -83,7 +83,8 @@ class Fit:
         self.order = torch.Generator().manual_seed(seeds.seed("order"))
         self.views = torch.Generator(device=self.device).manual_seed(seeds.seed("views"))
         self.permutation = torch.empty(0, dtype=torch.int64)
-        self.tally, self.health, self.selection = Tally(), [], _Selection()
+        self.tally, self.selection = Tally(), _Selection()
+        self.health: list[dict[str, float]] = []
         self._seen: Tensor | None = None
         self._counting = False
         self._phase, self._phase_index = None, -1
@@ -122,15 +123,15 @@ class Fit:
         batch = self.data.draw(index, self.order)
         self.strategy.on_step_start(step)
         self._counting = True
-        loss = self._loss(self.data, batch, step, self.views)
+        loss = self.loss(self.data, batch, step, self.views)
         self._counting = False
         if not torch.isfinite(loss.total.detach()):
-            raise Diverged(f"loss is {float(loss.total.detach())} at step {self.done}; lower the learning rate")
+            raise Diverged(
+                f"loss is {float(loss.total.detach())} at step {self.done}; lower the learning rate"
+            )
         loss.total.backward()
         start = self._bounds[self._phase_index - 1] if self._phase_index else 0
-        set_rate(
-            self.optimiser, rate_factor(self.done, start, self._bounds[self._phase_index], self.budget)
-        )
+        set_rate(self.optimiser, rate_factor(self.done, start, self._bounds[self._phase_index], self.budget))
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self.strategy.on_step_end(step)
@@ -138,7 +139,8 @@ class Fit:
         self.done += 1
         self._select()
 
-    def _loss(self, data: TrainingSet, batch: Batch, step: Step, generator: torch.Generator) -> Loss:
+    def loss(self, data: TrainingSet, batch: Batch, step: Step, generator: torch.Generator) -> Loss:
+        """The strategy's loss of a batch of `data` in millivolts: views, scaling, loss."""
         views = self.strategy.views(batch, generator)
         leads = views.leads
         if data.lead is not None:
@@ -204,7 +206,7 @@ class Fit:
         for index in torch.arange(len(self.validation)).split(self.budget.batch):
             batch = self.validation.draw(index.to(self.data.record.device), starts)
             step = Step(self.done, self.budget.steps, self.epoch, self._phase_index)
-            total += float(self._loss(self.validation, batch, step, generator).total) * len(index)
+            total += float(self.loss(self.validation, batch, step, generator).total) * len(index)
             count += len(index)
         self.strategy.train()
         return total / count

@@ -71,7 +71,9 @@ def load_signals(
         CorpusError: the rate differs, or whole records are asked for and lengths differ.
     """
     if corpus.rate != spec.rate:
-        raise CorpusError(f"{corpus.name} is prepared at {corpus.rate} Hz but the input spec asks {spec.rate}")
+        raise CorpusError(
+            f"{corpus.name} is prepared at {corpus.rate} Hz but the input spec asks {spec.rate}"
+        )
     records = corpus.records
     lengths = records["length"].to_numpy()
     if spec.window is None and len(set(lengths.tolist())) > 1:
@@ -198,7 +200,9 @@ def record_fields(
     return Fields({name: column.to(device) for name, column in columns.items()}, allowed, owner)
 
 
-def _label_columns(corpus: PreparedCorpus, rows: np.ndarray, task: str, known: np.ndarray) -> dict[str, Tensor]:
+def _label_columns(
+    corpus: PreparedCorpus, rows: np.ndarray, task: str, known: np.ndarray
+) -> dict[str, Tensor]:
     """Multi-hot labels of every task at `rows`, all zero outside `known`."""
     ids = corpus.records["record"].to_numpy()
     visible = np.isin(rows, known)

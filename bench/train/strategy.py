@@ -6,10 +6,9 @@ only. Letters: B records in the batch, C leads, T samples in time, N view rows, 
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -19,6 +18,7 @@ from bench.data.corpus import ATTRIBUTES
 from bench.nn.encoder import Encoder
 from bench.nn.heads import projector
 from bench.nn.losses import multi_positive_nt_xent
+from bench.train.fields import Field, Fields, HasFields, UndeclaredField
 
 __all__ = [
     "ATTRIBUTES",
@@ -46,102 +46,8 @@ BOARD: Mapping[str, Any] = MappingProxyType({"temperature": 0.1, "projection": 6
 SimCLR's two-layer projector (Chen et al. 2020, arXiv 2002.05709) and the temperature of SimCLR and CLOCS."""
 
 
-class Field(str, Enum):
-    """What a strategy may be paid for: the columns of the supervision ledger."""
-
-    PATIENT = "patient"
-    DEMOGRAPHICS = "demographics"
-    MEASUREMENTS = "measurements"
-    LABELS = "labels"
-
-
-class UndeclaredField(AttributeError):
-    """A strategy read a field that its `needs` does not declare."""
-
-
-_COLUMNS = {
-    "patient": Field.PATIENT,
-    "age": Field.DEMOGRAPHICS,
-    "sex": Field.DEMOGRAPHICS,
-    "measurements": Field.MEASUREMENTS,
-    "labels": Field.LABELS,
-    "labelled": Field.LABELS,
-}
-
-
 @dataclass(frozen=True)
-class Fields:
-    """The declared fields of some records; reading any other raises `UndeclaredField`.
-
-    Attributes:
-        columns: patient (M,) int64; age (M,) years, NaN unknown; sex (M,) 0 male, 1 female, -1 unknown;
-            measurements (M, 11) in the order of `bench.data.corpus.ATTRIBUTES`, NaN unknown; labels (M, K)
-            multi-hot of the downstream task, zero where masked; labelled (M,) bool; `labels:<task>` (M, K').
-        allowed: the fields the owner declared.
-        owner: name of the strategy, for the error.
-    """
-
-    columns: Mapping[str, Tensor]
-    allowed: frozenset[Field]
-    owner: str
-
-    def column(self, name: str) -> Tensor:
-        """A column by name; raises UndeclaredField when its field is not declared or the corpus has none."""
-        needed = _COLUMNS.get(name.partition(":")[0])
-        if needed is not None and needed not in self.allowed:
-            declared = ", ".join(sorted(f.value for f in self.allowed)) or "nothing"
-            raise UndeclaredField(
-                f"{self.owner} reads {name!r} but declares {declared}; add Field.{needed.name} to `needs`"
-            )
-        if name not in self.columns:
-            raise UndeclaredField(f"{self.owner} reads {name!r}, which these records do not carry")
-        return self.columns[name]
-
-    def take(self, rows: Tensor) -> "Fields":
-        """The same fields at some rows."""
-        return replace(self, columns={name: column[rows] for name, column in self.columns.items()})
-
-
-class _HasFields:
-    fields: Fields
-
-    @property
-    def patient(self) -> Tensor:
-        """(M,) int64; needs Field.PATIENT."""
-        return self.fields.column("patient")
-
-    @property
-    def age(self) -> Tensor:
-        """(M,) years, NaN unknown; needs Field.DEMOGRAPHICS."""
-        return self.fields.column("age")
-
-    @property
-    def sex(self) -> Tensor:
-        """(M,) 0 male, 1 female, -1 unknown; needs Field.DEMOGRAPHICS."""
-        return self.fields.column("sex")
-
-    @property
-    def measurements(self) -> Tensor:
-        """(M, 11) machine measurements, NaN unknown; needs Field.MEASUREMENTS."""
-        return self.fields.column("measurements")
-
-    @property
-    def labels(self) -> Tensor:
-        """(M, K) multi-hot downstream labels, zero where masked; needs Field.LABELS."""
-        return self.fields.column("labels")
-
-    @property
-    def labelled(self) -> Tensor:
-        """(M,) bool, False where the label subset hides the labels; needs Field.LABELS."""
-        return self.fields.column("labelled")
-
-    def labels_of(self, task: str) -> Tensor:
-        """(M, K') multi-hot labels of another task of the corpus; needs Field.LABELS."""
-        return self.fields.column(f"labels:{task}")
-
-
-@dataclass(frozen=True)
-class Batch(_HasFields):
+class Batch(HasFields):
     """Some instances on the device.
 
     Attributes:
@@ -172,6 +78,14 @@ class Views:
     source: Tensor
     group: Tensor
     leads: Tensor | None = None
+
+    @classmethod
+    def of(cls, *signals: Tensor) -> "Views":
+        """Views of every instance: one (B, C', T') signal for each view, rows in the batch's order."""
+        count, device = len(signals[0]), signals[0].device
+        source = torch.arange(count, device=device).repeat(len(signals))
+        group = torch.arange(len(signals), device=device).repeat_interleave(count)
+        return cls(torch.cat(signals) if len(signals) > 1 else signals[0], source, group)
 
 
 @dataclass(frozen=True)
@@ -227,7 +141,7 @@ class Info(BaseModel):
     rate: int
     instances: int
     classes: tuple[str, ...] = ()
-    kind: str = "single"
+    kind: Literal["single", "multi"] = "single"
     tasks: dict[str, int] = {}
     steps: int = 1
 
@@ -252,7 +166,7 @@ class Params(BaseModel):
 
 
 @dataclass(frozen=True)
-class Training(_HasFields):
+class Training(HasFields):
     """The training set as the hooks `setup` and `on_epoch_start` see it.
 
     Attributes:
@@ -325,9 +239,7 @@ class Strategy(nn.Module):
 
     def views(self, batch: Batch, generator: torch.Generator) -> Views:
         """Views of a batch, in millivolts; default: each instance as it is, once."""
-        count = len(batch.signal)
-        rows = torch.arange(count, device=batch.signal.device)
-        return Views(batch.signal, rows, torch.zeros_like(rows))
+        return Views.of(batch.signal)
 
     def positives(self, batch: Batch, views: Views) -> Tensor:
         """(N, N) bool, symmetric: who should agree with whom; default: views of one source."""

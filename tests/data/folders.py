@@ -93,7 +93,7 @@ def write_ptbxl(root: Path, codes: Sequence[str], samples: int = 1000) -> pd.Dat
         fold = position % 10 + 1
         row = (ecg_id, 70.0 + position // 2, 50.0 + position, position % 2, cell, fold)
         rows.append((*row, stem, stem.replace("100/", "500/").replace("_lr", "_hr")))
-    columns = "ecg_id patient_id age sex scp_codes strat_fold filename_lr filename_hr".split()
+    columns = ["ecg_id", "patient_id", "age", "sex", "scp_codes", "strat_fold", "filename_lr", "filename_hr"]
     table = pd.DataFrame(rows, columns=columns)
     table.to_csv(root / "ptbxl_database.csv", index=False)
     STATEMENTS.to_csv(root / "scp_statements.csv", index=False)

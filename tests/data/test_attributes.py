@@ -125,18 +125,26 @@ def test_no_records_give_an_empty_table() -> None:
     assert measure([], 500).shape == (0, 11)
 
 
-@pytest.mark.parametrize("rate", [500, 100])
-def test_real_chapman_records_agree_with_ge(rate: int) -> None:
-    """19 records with GE's measurements: rates to 3 bpm, beats to 1, the rest in the mean."""
+@pytest.fixture(scope="module")
+def chapman() -> tuple[list[np.ndarray], pd.DataFrame]:
+    """The real Chapman-Shaoxing records at 500 Hz, and their rows of Diagnostics.xlsx."""
     import wfdb
 
-    folder = realdata("chapman", "WFDB_ChapmanShaoxing")
+    stems = sorted(path.with_suffix("") for path in realdata("chapman", "WFDB_ChapmanShaoxing").glob("*.hea"))
     sheet = pd.read_excel(realdata("chapman", "Diagnostics.xlsx"))
-    stems = sorted(path.with_suffix("") for path in folder.glob("*.hea"))
-    signals = [resample_poly(wfdb.rdsamp(str(stem))[0], 1, 500 // rate, axis=0) for stem in stems]
-    stated = sheet.iloc[[int(stem.name[2:]) - 1 for stem in stems]].reset_index(drop=True)
+    rows = sheet.iloc[[int(stem.name[2:]) - 1 for stem in stems]].reset_index(drop=True)
+    return [wfdb.rdsamp(str(stem))[0] for stem in stems], rows
 
-    difference = measure(signals, rate) - stated[list(ATTRIBUTES)]
+
+@pytest.mark.parametrize("rate", [500, 100])
+def test_real_chapman_records_agree_with_ge(
+    chapman: tuple[list[np.ndarray], pd.DataFrame], rate: int
+) -> None:
+    """19 records with GE's measurements: rates to 3 bpm, beats to 1, the rest in the mean."""
+    signals, stated = chapman
+
+    difference = measure([resample_poly(signal, 1, 500 // rate, axis=0) for signal in signals], rate)
+    difference -= stated[list(ATTRIBUTES)]
     for axis in ("RAxis", "TAxis"):
         difference[axis] = (difference[axis] + 180) % 360 - 180
 

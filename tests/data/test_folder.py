@@ -51,7 +51,8 @@ def test_three_columns_are_enough(tmp_path: Path) -> None:
     index = FolderReader("ward7").index(tmp_path)
     assert index.title == "ward7 (1 records)" and index.tasks["labels"].kind == "single"
     assert index.records["patient"].tolist() == ["a"]
-    assert [(n.record, n.action, n.reason) for n in index.notes][0] == ("b", "rejected", "no file b.hea")
+    note = index.notes[0]
+    assert (note.record, note.action, note.reason) == ("b", "rejected", "no file b.hea")
 
 
 def test_csv_leads_in_any_named_order(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from bench.data.corpus import CorpusError
 from bench.data.leads import LEADS
-from bench.data.ptbxl import DUPLICATES, RELEASES, PtbxlReader
+from bench.data.ptbxl import DUPLICATES, RELEASES, PtbxlReader, _assert_complete
 from tests.data.folders import ecg, write_dat, write_ptbxl
 from tests.realdata import realdata
 
@@ -120,22 +120,27 @@ def test_release_is_told_by_ages_and_ids(tmp_path: Path, ages: list[int], ids: l
     assert PtbxlReader().index(tmp_path).title == title
 
 
-def test_counts_of_a_complete_release_are_asserted(tmp_path: Path) -> None:
-    table = write_ptbxl(tmp_path, CODES[:1])
-    whole = pd.concat([table] * RELEASES["1.0.3"], ignore_index=True)
-    whole["ecg_id"] = np.arange(1, len(whole) + 1)
+def test_counts_of_a_complete_release_are_asserted() -> None:
     sizes = [17_418 // 8 + (fold < 17_418 % 8) for fold in range(8)] + [2_183, 2_198]
-    whole["strat_fold"] = np.repeat(np.arange(1, 11), sizes)
-    whole.to_csv(tmp_path / "ptbxl_database.csv", index=False)
-    assert PtbxlReader().index(tmp_path).facts["release"] == "1.0.3"
+    whole = pd.DataFrame({"strat_fold": np.repeat(np.arange(1, 11), sizes)})
+    assert len(whole) == RELEASES["1.0.3"]
+    _assert_complete(whole, "1.0.3")
     whole.loc[0, "strat_fold"] = 10
-    whole.to_csv(tmp_path / "ptbxl_database.csv", index=False)
     with pytest.raises(CorpusError, match="has folds"):
-        PtbxlReader().index(tmp_path)
+        _assert_complete(whole, "1.0.3")
+    _assert_complete(whole[1:], "1.0.3")  # a part of a release may have any folds
 
 
 def test_duplicates_are_the_38() -> None:
     assert len(DUPLICATES) == 38 == RELEASES["1.0.1"] - RELEASES["1.0.3"]
+
+
+def test_simulated_folder_is_named_so(tmp_path: Path) -> None:
+    write_ptbxl(tmp_path, CODES)
+    (tmp_path / "simulation.json").write_text('{"name": "ptbxl-sim"}')
+    index = PtbxlReader().index(tmp_path)
+    assert index.simulated and index.title == "ptbxl-sim (4 simulated records)"
+    assert set(index.records["source"]) == {"ptbxl-sim"}
 
 
 def test_real_slice() -> None:

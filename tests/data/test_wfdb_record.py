@@ -160,19 +160,19 @@ def test_damage_is_named(tmp_path: Path) -> None:
     write_dat(tmp_path / "r", signal)
     data = tmp_path / "r.dat"
     data.write_bytes(data.read_bytes()[: 24 * 60 + 5])
-    with pytest.raises(CorpusError, match="r.dat is truncated: 60 of 100 samples"):
+    with pytest.raises(CorpusError, match=r"r.dat is truncated: 60 of 100 samples"):
         read_wfdb(tmp_path / "r")
     signal[4, 1] += 1
     signal.tofile(data)
     with pytest.raises(CorpusError, match="checksum of lead II is"):
         read_wfdb(tmp_path / "r")
     data.unlink()
-    with pytest.raises(CorpusError, match="signal file r.dat is missing"):
+    with pytest.raises(CorpusError, match=r"signal file r.dat is missing"):
         read_wfdb(tmp_path / "r")
     (tmp_path / "r.hea").write_text("")
-    with pytest.raises(CorpusError, match="r.hea is empty"):
+    with pytest.raises(CorpusError, match=r"r.hea is empty"):
         read_wfdb(tmp_path / "r")
-    with pytest.raises(CorpusError, match="nowhere.hea cannot be read"):
+    with pytest.raises(CorpusError, match=r"nowhere.hea cannot be read"):
         read_wfdb(tmp_path / "nowhere")
 
 

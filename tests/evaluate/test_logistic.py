@@ -90,5 +90,7 @@ def test_boosting_takes_missing_values_and_absent_classes(kind):
 def test_boosting_with_a_single_class_scores_it_one():
     targets = np.zeros((30, 2), np.int8)
     targets[:, 1] = 1
-    rows = data(np.random.default_rng(0).normal(size=(30, 2)), targets, "single", np.arange(20), np.arange(20, 30))
+    rows = data(
+        np.random.default_rng(0).normal(size=(30, 2)), targets, "single", np.arange(20), np.arange(20, 30)
+    )
     np.testing.assert_array_equal(boosting(rows).scores["all"], np.tile([0.0, 1.0], (30, 1)))

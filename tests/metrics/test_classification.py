@@ -49,7 +49,7 @@ def test_auroc_by_hand() -> None:
     assert auroc(targets, scores)[0] == pytest.approx(4.5 / 6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_auroc_equals_scikit_learn_with_ties(seed: int) -> None:
     targets, scores = _case(seed)
@@ -95,7 +95,7 @@ def test_average_precision_equals_scikit_learn() -> None:
         assert values[k] == pytest.approx(average_precision_score(targets[:, k], scores[:, k]))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10_000), levels=st.sampled_from([2, 3, 7, 1000]))
 def test_every_resample_equals_scikit_learn_on_copied_records(seed: int, levels: int) -> None:
     targets, scores = _case(seed, records=25, levels=levels)

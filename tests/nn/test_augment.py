@@ -144,7 +144,7 @@ def test_time_warp_against_scipy_row_by_row(samples, multiply, per_lead):
             np.testing.assert_allclose(changed[row, lead].numpy(), expected, atol=1e-9)
 
 
-def test_time_warp_in_float32_is_within_a_thousandth_of_a_sample():
+def test_time_warp_in_float32_is_within_five_thousandths_of_a_sample():
     curve = augment.time_warp(ramp(64, 1, 5000), seeded(), 0.2)
     draws = torch.randn(64, 1, 6, generator=seeded(), dtype=torch.float64).float()
     basis = augment._basis(5000, 6, "speed", torch.device("cpu"), torch.float32)
@@ -162,10 +162,10 @@ def test_time_runs_forwards_from_the_first_sample_to_the_last():
     assert 5 < (curve[:, 0] - ramp(1, 1, 200)[0]).abs().amax(dim=1).median() < 20
 
 
-def test_published_time_warp_runs_backwards_as_documented():
-    steps = augment.time_warp(ramp(4000, 1, 200), seeded(), multiply="position", per_lead=True).diff(dim=2)
-    assert (steps < 0).any(dim=2).double().mean().item() == pytest.approx(0.71, abs=0.03)
-    assert (steps < 0).double().mean().item() == pytest.approx(0.11, abs=0.01)
+def test_published_time_warp_stalls_and_runs_backwards_as_documented():
+    steps = augment.time_warp(ramp(4000, 1, 500), seeded(), multiply="position", per_lead=True).diff(dim=2)
+    assert (steps <= 0).any(dim=2).double().mean().item() == pytest.approx(0.73, abs=0.02)
+    assert (steps <= 0).double().mean().item() == pytest.approx(0.17, abs=0.01)
 
 
 @pytest.mark.parametrize("multiply", ["speed", "position"])
@@ -199,7 +199,7 @@ def test_size_warp_against_scipy_row_by_row(per_lead):
 
 
 def test_too_few_knots():
-    with pytest.raises(ValueError, match="3 knots: .* at least 4"):
+    with pytest.raises(ValueError, match=r"3 knots: .* at least 4"):
         augment.time_warp(ecgs(), seeded(), knots=3)
 
 

@@ -31,7 +31,7 @@ def test_an_encoder_refuses_what_it_cannot_read():
     assert encoder(torch.ones(3, 2, 4)).tolist() == [[1, 1]] * 3
     with pytest.raises(ValueError, match=r"\(3, 5, 4\).*takes \(N, 2, samples\)"):
         encoder(torch.ones(3, 5, 4))
-    with pytest.raises(ValueError, match="signal of 3 samples.*needs 4"):
+    with pytest.raises(ValueError, match=r"signal of 3 samples.*needs 4"):
         encoder(torch.ones(3, 2, 3))
 
 

@@ -10,7 +10,7 @@ from bench.run.store import Store
 from bench.run.suite import Suite
 from tests.corpora import tiny_corpus
 
-STRATEGIES = '''
+STRATEGIES = """
 import torch
 from bench.train.strategy import Classifier, Field, Loss, Strategy, Views
 
@@ -68,7 +68,7 @@ class Picky(Strategy):
     @classmethod
     def incompatible(cls, info, params):
         return "needs a thirteenth lead"
-'''
+"""
 
 BASE = {
     "name": "tiny",

@@ -12,7 +12,15 @@ from bench.run.plan import Plan
 from bench.run.registry import Registry
 from bench.run.status import Status
 
-RESULTS = ("state.pt", "health.csv", "fit.json", "embeddings.npy", "scores.parquet", "predict.json", "cell.json")
+RESULTS = (
+    "state.pt",
+    "health.csv",
+    "fit.json",
+    "embeddings.npy",
+    "scores.parquet",
+    "predict.json",
+    "cell.json",
+)
 
 
 def contents(store, plan):
@@ -81,7 +89,7 @@ def test_interrupting_loses_no_finished_cell(tiny, finished, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         run(tiny, other, plan, on_change=interrupt)
-    first = {key: (other.folder(key) / "cell.json").stat().st_mtime_ns for key in other.keys()}
+    first = {key: (other.folder(key) / "cell.json").stat().st_mtime_ns for key in list(other.keys())}
     assert len(first) == 5
     run(tiny, other, plan)
     assert contents(other, plan) == contents(store, plan)

@@ -17,7 +17,10 @@ def keys(plan, label=None):
 
 def test_label_free_fits_are_shared_by_all_fractions_and_labelled_ones_are_not(tiny):
     plan = tiny.plan()
-    fits = {label: {row.fit_key for row in plan.rows if row.label == label} for label in ("noise", "by_label", "head")}
+    fits = {
+        label: {row.fit_key for row in plan.rows if row.label == label}
+        for label in ("noise", "by_label", "head")
+    }
     assert {label: len(found) for label, found in fits.items()} == {"noise": 2, "by_label": 4, "head": 4}
     assert plan.stages() == {"fit": 2 + 4 + 4 + 2, "embed": 2 + 4 + 2, "predict": 16}
     cells = [plan.jobs[k].cell for k in fits["noise"]]
@@ -62,7 +65,10 @@ def test_a_control_without_training_does_not_depend_on_the_steps(tiny):
 def test_another_task_keeps_the_label_free_fits_alone(tiny):
     plan = tiny.plan()
     other = tiny.plan(corpora=[{"corpus": "tiny-sim", "task": "findings"}])
-    fits = [{label: {r.fit_key for r in p.rows if r.label == label} for label in ("noise", "head")} for p in (plan, other)]
+    fits = [
+        {label: {r.fit_key for r in p.rows if r.label == label} for label in ("noise", "head")}
+        for p in (plan, other)
+    ]
     assert fits[0]["noise"] == fits[1]["noise"]
     assert not fits[0]["head"] & fits[1]["head"]
     assert not keys(plan) & keys(other)
@@ -81,8 +87,10 @@ def test_a_new_strategy_file_leaves_every_other_key_alone(tiny, tmp_path):
 
 def test_only_the_changed_strategy_gets_new_keys(tiny, tmp_path):
     changed = tmp_path / "changed.py"
-    changed.write_text("from bench.train.strategy import Strategy\n"
-                       "class Noise(Strategy):\n    name, title = 'noise', 'Noise, differently'\n")
+    changed.write_text(
+        "from bench.train.strategy import Strategy\n"
+        "class Noise(Strategy):\n    name, title = 'noise', 'Noise, differently'\n"
+    )
     plan, other = tiny.plan(), tiny.plan(Registry((tiny.file, changed)))
     assert not keys(plan, "noise") & keys(other, "noise")
     extra = tmp_path / "apart.py"
@@ -141,7 +149,9 @@ def test_a_test_patient_in_training_is_refused(tiny, monkeypatch):
 
     def leaky(records, targets, spec):
         split = honest(records, targets, spec)
-        return type(split)(split.parts, np.union1d(split.pretrain, split.parts["test"][:1]), split.fingerprint)
+        return type(split)(
+            split.parts, np.union1d(split.pretrain, split.parts["test"][:1]), split.fingerprint
+        )
 
     monkeypatch.setattr(module, "make_split", leaky)
     with pytest.raises(CorpusError, match="patient"):

@@ -57,7 +57,9 @@ def test_a_source_loads_in_any_process_as_the_same_class(tmp_path):
 def test_comments_docstrings_and_format_do_not_change_the_hash():
     base = code_hash(source=Source("mine.py", GOOD))
     assert code_hash(source=Source("renamed.py", GOOD)) == base
-    assert code_hash(source=Source("mine.py", GOOD.replace("  # comment", "").replace("One.", "Two."))) == base
+    assert (
+        code_hash(source=Source("mine.py", GOOD.replace("  # comment", "").replace("One.", "Two."))) == base
+    )
     reformatted = GOOD.replace('"mine", "Mine"', '(\n    "mine"),\\\n    "Mine"')
     assert code_hash(source=Source("mine.py", reformatted)) == base
     assert code_hash(source=Source("mine.py", GOOD.replace('"Mine"', '"Yours"'))) != base

@@ -1,5 +1,6 @@
 """The loop: phases, schedule, selection, determinism, and continuing from a checkpoint."""
 
+from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 
 from bench.nn.encoders.resnet1d import ResNet1d18
 from bench.train.budget import Budget, InputSpec
-from bench.train.build import Recipe, Rows, finish, make_info, prepare_fit
+from bench.train.build import Recipe, Rows, Setting, finish, make_info, prepare_fit
 from bench.train.checkpoint import from_bytes, to_bytes
 from bench.train.fit import Diverged, Seeds, state_hash
 from bench.train.optim import phase_bounds, rate_factor
@@ -64,7 +65,8 @@ def make_fit(corpus, kind=Mean, budget=None, index=0, precision="float32"):
     info = make_info(corpus, SPEC, "all-12", len(train), task, budget.steps)
     arguments = {"width": 4, "dim": 8}
     recipe = Recipe(kind, ResNet1d18, arguments, Params().model_dump(), info)
-    return prepare_fit(recipe, corpus, SPEC, "all-12", rows, task, budget, Seeds(0, index), CPU, precision)
+    setting = Setting(SPEC, "all-12", rows, task, budget, Seeds(0, index), precision)
+    return prepare_fit(recipe, corpus, setting, CPU)
 
 
 def test_same_seed_same_bits_and_other_seed_other_bits(corpus):
@@ -122,7 +124,10 @@ def test_phases_train_only_their_own_parameters(corpus):
 
         def phases(self):
             head = no_decay_groups(self.head.named_parameters())
-            return [Phase(0.5, head), Phase(0.5, [*head, *no_decay_groups(self.encoder.named_parameters(), 0.1)])]
+            return [
+                Phase(0.5, head),
+                Phase(0.5, [*head, *no_decay_groups(self.encoder.named_parameters(), 0.1)]),
+            ]
 
     fit = make_fit(corpus, TwoPhases, Budget(steps=6, batch=8, weight_decay=0))
     weights = [p.detach().clone() for p in fit.strategy.encoder.parameters()]
@@ -141,7 +146,7 @@ def test_phase_bounds_and_rates():
     factors = [rate_factor(i, 0, 10, budget) for i in range(10)]
     assert factors[:3] == [0.5, 1.0, 1.0]
     assert factors[6] == pytest.approx(0.5)
-    assert all(a >= b for a, b in zip(factors[2:], factors[3:], strict=False))
+    assert all(a >= b for a, b in pairwise(factors[2:]))
 
 
 def test_a_loss_that_is_not_finite_stops_the_fit(corpus):
@@ -160,7 +165,9 @@ def test_the_tally_counts_what_went_through_the_encoder(corpus):
     assert fitted.facts["views"] == 6 * 8
     assert fitted.facts["lead_samples"] == 6 * 8 * 12 * 100
     assert fitted.facts["steps"] == 6
-    assert fitted.facts["parameters"]["encoder"] == sum(p.numel() for p in fitted.strategy.encoder.parameters())
+    assert fitted.facts["parameters"]["encoder"] == sum(
+        p.numel() for p in fitted.strategy.encoder.parameters()
+    )
 
 
 def test_every_record_is_seen_before_any_is_seen_twice(corpus):

@@ -151,7 +151,7 @@ def _ectopic_focus(p_vector: np.ndarray, rng: np.random.Generator) -> np.ndarray
 def _lead_vectors(age: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Lead vectors (n, 8, 3): Dower's, turned with the heart, the electrodes a little misplaced."""
     n = len(age)
-    frontal = 26.0 - 0.62 * age + rng.normal(0, 19, n)
+    frontal = 31.0 - 0.62 * age + rng.normal(0, 19, n)
     heart = rotation(frontal, rng.normal(0, 11, n), rng.normal(0, 9, n))
     leads = DOWER @ heart
     shift = rng.normal(0, 0.14, (n, 6, 1))

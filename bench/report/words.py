@@ -1,0 +1,105 @@
+"""How numbers and conditions are worded, the same in every table, figure and page."""
+
+from collections.abc import Iterable
+
+from bench.report.stats import Seeds
+from bench.report.summary import Entry, Score, Summary
+from bench.report.table import DASH
+from bench.run.suite import Suite
+
+SIMULATED = "SIMULATED DATA."
+"""Begins every caption whose numbers were not measured on real ECGs."""
+
+SCORE = "AUROC ×100"
+
+
+def points(value: float) -> str:
+    """A score times 100, one decimal."""
+    return DASH if value != value else f"{100 * value:.1f}".replace("-", "−")
+
+
+def gap(value: float, scale: float = 100) -> str:
+    """A signed difference."""
+    return DASH if value != value else f"{scale * value:+.1f}".replace("-", "−")
+
+
+def span(low: float, high: float) -> str:
+    """An interval of scores times 100."""
+    return DASH if low != low else f"{points(low)} to {points(high)}"
+
+
+def percent(fraction: float) -> str:
+    """A label fraction."""
+    return f"{100 * fraction:g} %"
+
+
+def spread(seeds: Seeds) -> str:
+    """SD of three or more seeds, the range of two, nothing of one; `spread_head` says which."""
+    if seeds.n == 1:
+        return DASH
+    return span(seeds.low, seeds.high) if seeds.n == 2 else points(seeds.sd)
+
+
+def spread_head(scores: Iterable[Score]) -> str:
+    """The column head for `spread`: always says what it is."""
+    counts = {score.seeds.n for score in scores}
+    if counts <= {1}:
+        return "spread (one seed: none)"
+    if counts == {2}:
+        return "range over 2 seeds"
+    if min(counts) > 2:
+        return f"SD over {counts.pop()} seeds" if len(counts) == 1 else "SD over seeds"
+    return "SD over seeds (range where there are 2)"
+
+
+def size(count: float) -> str:
+    """A large count in a few signs."""
+    if count != count:
+        return DASH
+    for limit, unit in ((1e9, " G"), (1e6, " M"), (1e4, " k")):
+        if count >= limit:
+            return f"{count / {' G': 1e9, ' M': 1e6, ' k': 1e3}[unit]:.3g}{unit}"
+    return f"{count:,.0f}"
+
+
+def seconds(value: float) -> str:
+    """A duration."""
+    return DASH if value != value else f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def paid_for(fields: tuple[str, ...]) -> str:
+    """The supervision ledger's entry."""
+    return ", ".join(fields) if fields else "none"
+
+
+def seed_notes(score: Score) -> tuple[str, ...]:
+    """What a reader must know of a mean over seeds."""
+    notes = []
+    if score.seeds.n < score.wanted:
+        notes.append(f"{score.seeds.n} of {score.wanted} seeds; the others have no result")
+    if score.seeds.identical:
+        notes.append("All seeds gave bit-identical scores: nothing random is left here, and no spread over seeds exists")
+    return tuple(notes)
+
+
+def missing_notes(entry: Entry) -> tuple[str, ...]:
+    """Why an entry has no result, one line a reason."""
+    return tuple(f"{missing.status}: {missing.reason}" for missing in entry.missing)
+
+
+def conditions(summary: Summary, suite: Suite) -> str:
+    """Corpus, task, split, scale, encoder, leads, input and budget of every number in a table."""
+    s, budget = summary.setting, suite.budget
+    leads = s.lead_set if s.lead_set == s.eval_lead_set else f"{s.lead_set}, evaluated on {s.eval_lead_set}"
+    encoder = ", ".join([s.encoder, *(f"{name} {value}" for name, value in sorted(suite.encoder.arguments.items()))])
+    classes = f", {summary.kept} of {summary.total} classes" if summary.kept < summary.total else ""
+    return (
+        f"Corpus {s.title}, task {s.task}, split {s.split or 'unknown'}, {summary.records:,} test records{classes};"
+        f" scale {s.scale}; encoder {encoder}; leads {leads}; {suite.input.rate} Hz;"
+        f" budget {budget.steps:,} steps of {budget.batch} records; {suite.seeds} seed{'s' * (suite.seeds > 1)}."
+    )
+
+
+def caption(what: str, summary: Summary, suite: Suite) -> str:
+    """A caption; one on simulated data begins with `SIMULATED`."""
+    return " ".join([*([SIMULATED] if summary.setting.simulated else []), what, conditions(summary, suite)])

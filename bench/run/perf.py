@@ -1,0 +1,161 @@
+"""How close training comes to its floor: the strategy's own encoder and projector on random tensors, and Adam's step.
+
+Both are timed in turn, round by round, so that a machine whose speed drifts still gives a fair ratio.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+
+from bench.data.corpus import PreparedCorpus
+from bench.run.cell import FitCell
+from bench.run.execute import Executor
+from bench.run.plan import Plan, Row
+from bench.run.provenance import process_facts
+from bench.run.registry import encoders, load_strategy
+from bench.run.work import Job, run_job
+from bench.train.budget import Budget
+from bench.train.build import Recipe, Setting, make_info, prepare_fit
+from bench.train.fit import Fit, Seeds
+from bench.train.strategy import Strategy
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Seconds a step of one strategy: in the loop, on the floor, and drawing and transforming its views."""
+
+    label: str
+    views: int
+    step: float
+    floor: float
+    draw: float
+    lead_samples: int
+
+    @property
+    def share(self) -> float:
+        """Floor over loop: 1 is as fast as its own networks allow."""
+        return self.floor / self.step
+
+    @property
+    def draw_ns(self) -> float:
+        """Nanoseconds a lead-sample of drawing, transforming and scaling views."""
+        return self.draw / self.lead_samples * 1e9
+
+
+def fit_rates(plan: Plan, rounds: int = 5, steps: int = 10) -> Iterator[Rate]:
+    """Time every trained strategy of a plan on its first corpus at label fraction 1."""
+    seen: set[str] = set()
+    for row in plan.rows:
+        if row.key and row.fraction == 1.0 and row.label not in seen:
+            seen.add(row.label)
+            fit = _fit(plan, row)
+            if fit is not None:
+                yield _rate(row.label, fit, rounds, steps)
+
+
+def _fit(plan: Plan, row: Row) -> Fit | None:
+    job = plan.jobs[row.fit_key]
+    cell = job.cell
+    assert isinstance(cell, FitCell)
+    kind = load_strategy(cell.strategy.name, job.sources.get(cell.strategy.name))
+    if not kind.trained or cell.parents:
+        return None
+    corpus = next(c for c in plan.corpora.values() if c.folder == job.corpus)
+    budget = Budget.model_validate({**cell.budget.model_dump(), "steps": 10**6, "selection": "last"})
+    return _prepared(corpus, job, cell, kind, budget)
+
+
+def _prepared(corpus: PreparedCorpus, job: Job, cell: FitCell, kind: type[Strategy], budget: Budget) -> Fit:
+    count = len(job.rows.labelled if kind.labelled_only else job.rows.train)
+    info = make_info(corpus, cell.input, cell.lead_set, count, cell.task, budget.steps)
+    encoder = encoders()[cell.encoder.name]
+    recipe = Recipe(kind, encoder, cell.encoder.arguments, cell.strategy.params, info)
+    setting = Setting(cell.input, cell.lead_set, job.rows, cell.task, budget, Seeds(0, 0), cell.precision)
+    return prepare_fit(recipe, corpus, setting, torch.device(job.device))
+
+
+def _rate(label: str, fit: Fit, rounds: int, steps: int) -> Rate:
+    fit.run(until=steps)
+    before = fit.tally.views, fit.tally.lead_samples, fit.done
+    timings: list[list[float]] = [[], [], []]
+    on_floor, drawing = _floor(fit), _drawing(fit)
+
+    def loop() -> None:
+        fit.run(until=fit.done + 1)
+
+    for _ in range(rounds):
+        for times, once in zip(timings, (loop, on_floor, drawing), strict=True):
+            times.append(_timed(once, steps, fit.device))
+    taken = fit.done - before[2]
+    views, samples = (fit.tally.views - before[0]) // taken, (fit.tally.lead_samples - before[1]) // taken
+    step, floor, draw = (statistics.median(times) for times in timings)
+    return Rate(label, views, step, floor, draw, samples)
+
+
+def _floor(fit: Fit) -> Callable[[], None]:
+    """A step of the strategy's own networks on random tensors of its views' shape."""
+    batch = fit.data.draw(fit._next_index(), fit.order)
+    shape = fit.strategy.views(batch, fit.views).signal.shape
+    encoder, projector = fit.strategy.encoder, fit.strategy.projector
+    signal = torch.randn(shape, device=fit.device)
+
+    def step() -> None:
+        projector(encoder(signal)).float().square().mean().backward()
+        fit.optimiser.step()
+        fit.optimiser.zero_grad(set_to_none=True)
+
+    return step
+
+
+def _drawing(fit: Fit) -> Callable[[], None]:
+    def draw() -> None:
+        batch = fit.data.draw(fit._next_index(), fit.order)
+        views = fit.strategy.views(batch, fit.views)
+        fit.data.signals.scaled(views.signal, batch.record[views.source], views.leads)
+
+    return draw
+
+
+def _timed(function: Callable[[], object], times: int, device: torch.device) -> float:
+    """Seconds a call."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    start = time.perf_counter()
+    for _ in range(times):
+        function()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return (time.perf_counter() - start) / times
+
+
+def cell_overhead(executor: Executor, job: Job, parents: dict, count: int = 60) -> float:
+    """Seconds of scheduling a cell: wall time of `count` copies of one small job, less the job's own time.
+
+    The first copies warm the workers and are not counted.
+    """
+
+    def run(times: int) -> float:
+        start, sent, back = time.perf_counter(), 0, 0
+        while back < times:
+            while sent < times and sent - back < executor.slots:
+                executor.submit(str(sent), job, parents)
+                sent += 1
+            back += len(executor.wait())
+        return time.perf_counter() - start
+
+    run(3 * executor.slots)
+    alone = _timed(lambda: run_job(job, parents), 10, torch.device("cpu"))
+    lanes = max(1, executor.slots // 2)
+    return max(0.0, run(count) / count - alone / lanes)
+
+
+def describe_machine() -> str:
+    """One line that names the machine a measurement was made on."""
+    facts = process_facts()
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return (
+        f"{facts['cpu']}, {facts['cores']} cores, {facts['cpu_capability']}{gpu}, torch {torch.__version__}"
+    )
