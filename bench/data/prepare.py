@@ -161,16 +161,16 @@ def _in_parallel(
     """Keep every worker three chunks ahead, no more: memory must not grow with the corpus."""
     context = multiprocessing.get_context("spawn")  # a fork of a process with threads (torch) can hang
     ahead: deque[Future[list[Outcome]]] = deque()
-    with ProcessPoolExecutor(workers, context) as pool:
-        try:
-            for chunk in chunks:
-                ahead.append(pool.submit(work, chunk))
-                if len(ahead) > 3 * workers:
-                    yield ahead.popleft().result()
-            while ahead:
+    pool = ProcessPoolExecutor(workers, context)
+    try:
+        for chunk in chunks:
+            ahead.append(pool.submit(work, chunk))
+            if len(ahead) > 3 * workers:
                 yield ahead.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        while ahead:
+            yield ahead.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _process(reader: Reader, root: Path, rate: int, band: Band | None, jobs: Sequence[Job]) -> list[Outcome]:

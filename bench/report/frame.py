@@ -54,11 +54,11 @@ def build_frame(plan: Plan, store: Store, resamples: int = 1000) -> pd.DataFrame
         described[-1] |= costs[row.fit_key]
         content = views.metrics(row.key, row.kind)
         check(row, content["records"])
-        results += _result_rows(place, row, content, views)
+        results += _result_rows(place, content)
     return _joined(described, results)
 
 
-def _joined(described: list[dict[str, Any]], results: list[tuple]) -> pd.DataFrame:
+def _joined(described: list[dict[str, Any]], results: list[tuple[Any, ...]]) -> pd.DataFrame:
     names = [field.name for field in fields(Row)]
     rows = pd.DataFrame(described, columns=[*names, "split", "status", "reason", *COST_COLUMNS])
     rows["split"] = rows.groupby(["suite", "scale", "corpus", "task"])["split"].transform(_fill)
@@ -73,7 +73,7 @@ def _fill(splits: pd.Series) -> pd.Series:
     return splits.replace("", known.iloc[0]) if len(known) else splits
 
 
-def _result_rows(place: int, row: Row, content: dict[str, Any], views: MetricViews) -> list[tuple]:
+def _result_rows(place: int, content: dict[str, Any]) -> list[tuple[Any, ...]]:
     total = len(content["classes"])
     rows = []
     for part in content["parts"]:
@@ -83,8 +83,7 @@ def _result_rows(place: int, row: Row, content: dict[str, Any], views: MetricVie
         for name, value in metrics.items():
             if "/" in name and not headline:
                 continue
-            tested = name == HEADLINE and part["part"] == "test"
-            low, high = views.interval(row.key, part["selection"]) if tested else (float("nan"),) * 2
+            low, high = part["interval"] if name == HEADLINE and "interval" in part else (float("nan"),) * 2
             described = (part["selection"], part["part"], name, value)
             rows.append((place, *described, int(kept), total, part["n"], low, high, part["digest"]))
     return rows

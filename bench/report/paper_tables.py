@@ -1,12 +1,13 @@
 """A paper's tables with our numbers beside the published ones, a verdict for each, and our controls below."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from bench.data.corpus import PreparedCorpus
 from bench.report import words
 from bench.report.published import Layout, LayoutRow, Number, Verdict, judge, layouts, published
-from bench.report.summary import Entry, Setting, Summary
+from bench.report.summary import Entry, Score, Setting, Summary
 from bench.report.table import DASH, Cell, Column, Footnotes, Table, TableRow
 from bench.report.tables import context, score_data
 from bench.run.plan import Plan, corpus_id
@@ -23,7 +24,9 @@ def paper_tables(plan: Plan, summary: Summary, suite: Suite) -> list[Table]:
         if layout.kind == "scores":
             tables.append(_score_table(name, layout, numbers, plan, summary, suite))
         else:
-            tables.append(_size_table(name, layout, numbers, corpus_of(plan, suite, summary.setting), summary))
+            tables.append(
+                _size_table(name, layout, numbers, corpus_of(plan, suite, summary.setting), summary)
+            )
     return tables
 
 
@@ -44,17 +47,20 @@ def _score_table(
     for row in layout.rows:
         entry = entries.pop(row.label, None)
         verdict = judge(layout, row, _facts(plan, summary, corpus, entry)) if entry and entry.keys else None
-        rows.append(_published_row(layout, row, numbers[row.row], summary, entry, verdict, notes))
-    ours = sorted(entries.values(), key=lambda entry: [e.label for e in summary.entries].index(entry.label))
-    rows += [_own_row(summary, entry, notes) for entry in ours]
+        rows.append(_published_row(layout, row, numbers[row.row], _Ours(summary, entry, verdict), notes))
+    rows += [_own_row(_Ours(summary, entry, None), notes) for entry in entries.values()]
+    title = words.title(f"{layout.title}; published and ours.", summary.setting.simulated)
+    caption = f"{words.conditions(summary, suite)} {_general(layout)}"
+    columns = _score_columns(layout, summary)
+    return Table(name, title, caption, columns, tuple(rows), tuple(notes.texts), context(summary))
+
+
+def _score_columns(layout: Layout, summary: Summary) -> tuple[Column, ...]:
     scores = [score for entry in summary.entries if (score := summary.score(entry))]
-    heads = ("row of the paper", "ours", f"published {words.SCORE}", layout.spread)
-    columns = [Column(head, left=place < 2) for place, head in enumerate(heads)]
-    columns += [Column(f"ours, {words.SCORE}, mean over seeds"), Column(words.spread_head(scores))]
-    columns += [Column("95 % interval over test patients"), Column("seeds"), Column("ours − published")]
-    columns += [Column("verdict", left=True)]
-    text = f"{words.caption(layout.title + ', published and ours.', summary, suite)} {_general(layout)}"
-    return Table(name, text, tuple(columns), tuple(rows), tuple(notes.texts), context(summary))
+    heads = [f"published {words.SCORE}", layout.spread, f"ours, {words.SCORE}, mean over seeds"]
+    heads += [words.spread_head(scores), words.INTERVAL, "seeds", "ours − published"]
+    lead = (Column("row of the paper", left=True), Column("ours", left=True))
+    return (*lead, *map(Column, heads), Column("verdict", left=True))
 
 
 def _general(layout: Layout) -> str:
@@ -79,110 +85,106 @@ def _facts(plan: Plan, summary: Summary, corpus: PreparedCorpus, entry: Entry) -
     }
 
 
-def _published_row(
-    layout: Layout,
-    row: LayoutRow,
-    number: Number,
-    summary: Summary,
-    entry: Entry | None,
-    verdict: Verdict | None,
-    notes: Footnotes,
-) -> TableRow:
+@dataclass(frozen=True)
+class _Ours:
+    """What stands beside a published row: our entry, if the run asked for one, and the verdict, if it has a score."""
+
+    summary: Summary
+    entry: Entry | None
+    verdict: Verdict | None
+
+    @property
+    def score(self) -> Score | None:
+        return self.summary.score(self.entry) if self.entry else None
+
+    @property
+    def name(self) -> str:
+        return self.entry.name if self.entry else DASH
+
+    def cells(self, notes: Footnotes) -> list[Cell]:
+        """Mean, spread, interval, seeds."""
+        if self.score is None:
+            return [Cell()] * 4
+        mean = Cell(words.points(self.score.seeds.mean), notes=notes(*words.seed_notes(self.score)))
+        shown = (words.spread(self.score.seeds), words.span(*self.score.interval), str(self.score.seeds.n))
+        return [mean, *map(Cell, shown)]
+
+    def because(self, row: LayoutRow) -> tuple[str, ...]:
+        """What a reader must know of the verdict, or why there is none."""
+        if self.verdict:
+            reasons, differences = "; ".join(self.verdict.reasons), "; ".join(self.verdict.differences)
+            lines = (
+                reasons and f"Not comparable: {reasons}",
+                differences and f"Conditions that differ: {differences}",
+            )
+            return tuple(filter(None, lines))
+        if row.reason or self.entry is None:
+            return (row.reason or f"The run did not ask for {row.label!r}",)
+        return words.missing_notes(self.summary, self.entry)
+
+
+def _published_row(layout: Layout, row: LayoutRow, number: Number, ours: _Ours, notes: Footnotes) -> TableRow:
     marks = notes(*(layout.footnotes[key] for key in row.footnotes))
-    printed = [Cell(_decimal(number.mean)), Cell(f"± {number.spread:.1f}" if number.spread == number.spread else DASH)]
-    score = summary.score(entry) if entry else None
+    gap = 100 * ours.score.seeds.mean - number.mean if ours.score else None
+    word, because = ours.verdict.word if ours.verdict else "no result", ours.because(row)
+    cells = [Cell(row.row, notes=marks), Cell(ours.name), Cell(_decimal(number.mean))]
+    cells += [Cell(DASH if number.spread != number.spread else f"± {number.spread:.1f}"), *ours.cells(notes)]
+    cells += [Cell(DASH if gap is None else words.gap(gap, scale=1)), Cell(word, notes=notes(*because))]
     data = {"row": row.row, "published": number.mean, "published_spread": number.spread}
-    data |= {"ours": entry.label if entry else "", **score_data(score)}
-    if score is None or verdict is None:
-        reason = _reason(row, entry)
-        cells = [Cell(row.row, notes=marks), Cell(entry.name if entry else DASH), *printed, *[Cell()] * 5]
-        shown = Cell("no result", notes=notes(*reason))
-        data |= {"difference": None, "verdict": "no result", "because": " | ".join(reason)}
-        return TableRow(PUBLISHED, (*cells, shown), data)
-    gap = 100 * score.seeds.mean - number.mean
-    cells = [Cell(row.row, notes=marks), Cell(entry.name if entry else DASH), *printed]
-    cells += _score_cells(score, notes) + [Cell(words.gap(gap, scale=1))]
-    why = [*_joined("Not comparable", verdict.reasons), *_joined("Conditions that differ", verdict.differences)]
-    data |= {"difference": gap, "verdict": verdict.word, "because": " | ".join(why)}
-    return TableRow(PUBLISHED, (*cells, Cell(verdict.word, notes=notes(*why))), data)
+    data |= {"ours": ours.entry.label if ours.entry else "", **score_data(ours.score)}
+    data |= {"difference": gap, "verdict": word, "because": " | ".join(because)}
+    return TableRow(PUBLISHED, tuple(cells), data)
 
 
-def _joined(head: str, lines: tuple[str, ...]) -> list[str]:
-    return [f"{head}: {'; '.join(lines)}"] if lines else []
-
-
-def _reason(row: LayoutRow, entry: Entry | None) -> tuple[str, ...]:
-    """Why a published row has no number of ours beside it."""
-    if row.reason:
-        return (row.reason,)
-    if entry is None:
-        return (f"The run did not ask for {row.label!r}",)
-    return words.missing_notes(entry)
-
-
-def _own_row(summary: Summary, entry: Entry, notes: Footnotes) -> TableRow:
-    score = summary.score(entry)
-    data = {"row": "", "ours": entry.label, **score_data(score)}
-    lead = [Cell(), Cell(entry.name), Cell(), Cell()]
-    if score is None:
-        why = notes(*words.missing_notes(entry))
-        return TableRow(OURS, (*lead, *[Cell()] * 5, Cell("no result", notes=why)), data)
-    return TableRow(OURS, (*lead, *_score_cells(score, notes), Cell(), Cell("ours")), data)
-
-
-def _score_cells(score: Any, notes: Footnotes) -> list[Cell]:
-    return [
-        Cell(words.points(score.seeds.mean), notes=notes(*words.seed_notes(score))),
-        Cell(words.spread(score.seeds)),
-        Cell(words.span(*score.interval)),
-        Cell(str(score.seeds.n)),
-    ]
+def _own_row(ours: _Ours, notes: Footnotes) -> TableRow:
+    entry = ours.entry
+    missing = words.missing_notes(ours.summary, entry) if entry and ours.score is None else ()
+    word = Cell("no result" if missing else "ours", notes=notes(*missing))
+    cells = (Cell(), Cell(ours.name), Cell(), Cell(), *ours.cells(notes), Cell(), word)
+    return TableRow(OURS, cells, {"row": "", "ours": entry.label if entry else "", **score_data(ours.score)})
 
 
 def _size_table(
     name: str, layout: Layout, numbers: Mapping[str, Number], corpus: PreparedCorpus, summary: Summary
 ) -> Table:
-    """Printed class sizes, those of the corpus at hand, and the true ones where the reader knows them."""
+    """Printed class sizes, those of the corpus at hand, and the true ones where the corpus's reader kept them."""
     notes = Footnotes()
     notes(*(layout.footnotes[key] for key in layout.table_footnotes))
-    targets = corpus.targets(summary.setting.task)
-    here = {str(cls): int(count) for cls, count in targets.sum().items()} | {"": len(targets)}
-    known = corpus.facts.get(layout.fact) or {}
-    true = {str(cls): int(count) for cls, count in known.items()}
-    true |= {"": true.get("all", sum(true.values()))} if true else {}
+    sizes = {f"in {corpus.name}": _sizes_here(corpus, summary.setting.task)}
+    if known := corpus.facts.get(layout.fact):
+        sizes[f"{corpus.name}: {layout.fact_title}"] = {
+            str(name): int(count) for name, count in known.items()
+        }
     rows = []
     for row in layout.rows:
         marks = notes(*(layout.footnotes[key] for key in row.footnotes))
-        sizes = [int(numbers[row.row].mean), here.get(row.label), *([true.get(row.label)] if true else [])]
-        rows.append(_size_row(row.row, sizes, marks))
-    return Table(name, _size_caption(layout, corpus, summary), _size_columns(corpus, bool(true)), tuple(rows),
-                 tuple(notes.texts), context(summary))  # fmt: skip
+        counts = [table.get(row.label or "all") for table in sizes.values()]
+        rows.append(_size_row(row.row, int(numbers[row.row].mean), counts, marks))
+    heads = [head for name in sizes for head in (name, "printed − this")]
+    columns = (Column("class", left=True), Column("printed"), *map(Column, heads))
+    whose = "the simulated cohort's" if corpus.simulated else "this corpus's"
+    title = words.title(f"{layout.title}: records as printed, and {whose} own.", corpus.simulated)
+    task, split, scale = summary.setting.task, summary.setting.split, summary.setting.scale
+    caption = (
+        f"Corpus {corpus.title}, task {task}, all parts of the split {split or 'unknown'}; scale {scale}."
+    )
+    return Table(name, title, caption, columns, tuple(rows), tuple(notes.texts), context(summary))
 
 
-def _size_row(name: str, sizes: list[int | None], marks: tuple[int, ...]) -> TableRow:
+def _sizes_here(corpus: PreparedCorpus, task: str) -> dict[str, int]:
+    targets = corpus.targets(task)
+    return {str(name): int(count) for name, count in targets.sum().items()} | {"all": len(targets)}
+
+
+def _size_row(name: str, printed: int, counts: list[int | None], marks: tuple[int, ...]) -> TableRow:
     """Printed size, then each of ours followed by its difference from the printed one."""
-    printed = sizes[0] or 0
-    cells, data = [Cell(name, notes=marks), Cell(f"{printed:,}")], {"class": name, "printed": printed}
-    for what, count in zip(("here", "true"), sizes[1:], strict=False):
+    cells = [Cell(name, notes=marks), Cell(f"{printed:,}")]
+    data: dict[str, Any] = {"class": name, "printed": printed}
+    for what, count in zip(("here", "true"), counts, strict=False):
         gap = None if count is None else printed - count
-        cells += [Cell(DASH if count is None else f"{count:,}"), Cell(DASH if gap is None else words.gap(gap, 1)[:-2])]
+        cells += [Cell(DASH if count is None else f"{count:,}"), Cell(words.count_gap(gap))]
         data |= {what: count, f"printed_minus_{what}": gap}
     return TableRow("", tuple(cells), data)
-
-
-def _size_columns(corpus: PreparedCorpus, true: bool) -> tuple[Column, ...]:
-    sheet = f"by the paper's filters, from {corpus.name}'s Diagnostics.xlsx"
-    heads = ["printed", f"in {corpus.name}", "printed − this", *([sheet, "printed − these"] if true else [])]
-    return (Column("class", left=True), *map(Column, heads))
-
-
-def _size_caption(layout: Layout, corpus: PreparedCorpus, summary: Summary) -> str:
-    head = [words.SIMULATED] if corpus.simulated else []
-    whose = "the simulated cohort's" if corpus.simulated else "this corpus's"
-    return " ".join(
-        [*head, f"{layout.title}: records a class as printed, and {whose} own.",
-         f"Corpus {corpus.title}, task {summary.setting.task}; scale {summary.setting.scale}; all parts of the split."]
-    )  # fmt: skip
 
 
 def _decimal(value: float) -> str:

@@ -63,7 +63,8 @@ class Layout(_Frozen):
         kind: 'scores' (a score a row) or 'class_sizes' (records a class; a row without a label counts them all).
         spread: what the printed ± is.
         corpus, records: the cohort it was made on.
-        fact: of the corpus's facts, where its reader keeps the cohort's true sizes.
+        fact: of the corpus's facts, where its reader keeps the cohort's true sizes by class and 'all'; fact_title
+            says what they are.
     """
 
     kind: Literal["scores", "class_sizes"]
@@ -72,6 +73,7 @@ class Layout(_Frozen):
     records: int = 0
     spread: str = ""
     fact: str = ""
+    fact_title: str = ""
     checks: tuple[Check, ...] = ()
     differs: tuple[str, ...] = ()
     footnotes: dict[str, str] = {}
@@ -180,4 +182,6 @@ def _difference(check: Check, facts: Mapping[str, Any]) -> str:
 def _worded(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:,g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+    return (
+        f"{value:,g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+    )

@@ -103,7 +103,7 @@ def holm(p: Sequence[float]) -> np.ndarray:
 
 def ranks(means: Sequence[float]) -> np.ndarray:
     """(m,) ranks, 1 for the highest; equal means share the better rank."""
-    return rankdata(-np.asarray(means, dtype=float), method="min").astype(int)
+    return np.asarray(rankdata(-np.asarray(means, dtype=float), method="min"), dtype=int)
 
 
 def rank_intervals(draws: np.ndarray, level: float = LEVEL) -> np.ndarray:

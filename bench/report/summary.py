@@ -3,7 +3,7 @@
 A setting is one suite on one corpus, task, split, encoder and lead set: all that may stand in one table.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import pandas as pd
@@ -124,11 +124,9 @@ class Summary:
 
 def summarise(frame: pd.DataFrame, views: MetricViews) -> list[Summary]:
     """Every setting of a frame, in the plan's order."""
-    axes = list(Setting.__dataclass_fields__)
-    return [
-        _summary(Setting(**dict(zip(axes, values, strict=True))), rows, views)
-        for values, rows in frame.groupby(axes, sort=False)
-    ]
+    axes = [axis.name for axis in fields(Setting)]
+    groups = (rows for _, rows in frame.groupby(axes, sort=False))
+    return [_summary(Setting(*(rows[axis].iloc[0] for axis in axes)), rows, views) for rows in groups]
 
 
 def _summary(setting: Setting, rows: pd.DataFrame, views: MetricViews) -> Summary:
@@ -136,8 +134,8 @@ def _summary(setting: Setting, rows: pd.DataFrame, views: MetricViews) -> Summar
     fractions = tuple(sorted(float(f) for f in tested["fraction"].unique()))
     entries = tuple(_entry(own, fractions[-1], views) for _, own in tested.groupby("label", sort=False))
     done = tested[tested["status"] == Status.DONE.value]
-    counts = [int(done[name].iloc[0]) if len(done) else 0 for name in ("n", "kept", "total")]
-    return Summary(setting, fractions, entries, *counts, rows=rows)
+    records, kept, total = (int(done[name].iloc[0]) if len(done) else 0 for name in ("n", "kept", "total"))
+    return Summary(setting, fractions, entries, records, kept, total, rows)
 
 
 def _entry(rows: pd.DataFrame, headline: float, views: MetricViews) -> Entry:
@@ -146,10 +144,10 @@ def _entry(rows: pd.DataFrame, headline: float, views: MetricViews) -> Entry:
     done = rows[rows["status"] == Status.DONE.value]
     at_headline = done[(done["fraction"] == headline) & (done["selection"] == "subset")]
     wanted = rows[rows["selection"] == "subset"].groupby("fraction").size()
-    scores = {
-        (float(fraction), str(selection)): _score(own, int(wanted[fraction]), views)
-        for (fraction, selection), own in done.groupby(["fraction", "selection"])
-    }
+    scores = {}
+    for _, own in done.groupby(["fraction", "selection"]):
+        fraction, selection = float(own["fraction"].iloc[0]), str(own["selection"].iloc[0])
+        scores[fraction, selection] = _score(own, int(wanted.loc[fraction]), views)
     return Entry(
         label=first["label"],
         name=title if first["label"] == first["strategy"] else f"{title} ({first['label']})",

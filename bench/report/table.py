@@ -54,12 +54,14 @@ class Table:
 
     Attributes:
         name: of its files.
-        caption: states corpus, scale and split; says so where the numbers are simulated.
+        title: one sentence; begins by saying so where the numbers are simulated.
+        caption: corpus, scale, split, and what the columns mean.
         context: columns that stand before the data in every row of the CSV.
         footnotes: numbered from 1.
     """
 
     name: str
+    title: str
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[TableRow, ...]
@@ -106,7 +108,7 @@ def plain(value: Any) -> Any:
 
 
 def to_markdown(table: Table) -> str:
-    """Caption, pipe table, footnotes."""
+    """Title, caption, pipe table, footnotes."""
     lines = []
     for block, rows in table.blocks():
         if block:
@@ -114,14 +116,21 @@ def to_markdown(table: Table) -> str:
         lines += [[_markdown_cell(cell) for cell in row.cells] for row in rows]
     heads = [_markdown(column.head) for column in table.columns]
     align = ["left" if column.left else "right" for column in table.columns]
-    body = tabulate(lines, headers=heads, tablefmt="pipe", colalign=align, disable_numparse=True) if lines else ""
+    body = (
+        tabulate(lines, headers=heads, tablefmt="pipe", colalign=align, disable_numparse=True)
+        if lines
+        else ""
+    )
     notes = [f"{number}. {_markdown(text)}" for number, text in enumerate(table.footnotes, 1)]
-    return "\n".join([f"**{_markdown(table.caption)}**", "", body, "", *notes]).rstrip() + "\n"
+    head = [f"**{_markdown(table.title)}**", "", _markdown(table.caption)]
+    return "\n".join([*head, "", body or "Nothing.", "", *notes]).rstrip() + "\n"
 
 
 def _markdown_cell(cell: Cell) -> str:
     text = _markdown(cell.text)
-    text = f"**{text}**" if cell.emphasis == "best" else f"<u>{text}</u>" if cell.emphasis == "second" else text
+    text = (
+        f"**{text}**" if cell.emphasis == "best" else f"<u>{text}</u>" if cell.emphasis == "second" else text
+    )
     marks = ("†" if cell.dagger else "") + _superscript(cell.notes)
     return text + marks
 
@@ -140,7 +149,7 @@ _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "±": r"$\pm$", "×": r"$\times$", "−": r"$-$", "–": "--", "†": r"$^\dagger$", "≥": r"$\geq$", "≤": r"$\leq$",
-    "·": r"$\cdot$", "\n": " ",
+    "·": r"$\cdot$", "\n": " ", "\u00a0": "~",
 }  # fmt: skip
 
 _WIDE = 8  # columns from which a LaTeX table is scaled to the line
@@ -166,7 +175,12 @@ def to_latex(table: Table) -> str:
         body = [r"\resizebox{\linewidth}{!}{%", *body, "}"]
     notes = [rf"\textsuperscript{{{n}}}~{latex(text)}" for n, text in enumerate(table.footnotes, 1)]
     tail = [r"\par\smallskip\footnotesize\raggedright", (r"\par" + "\n").join(notes)] if notes else []
-    parts = ["% packages: booktabs, graphicx", r"\begin{table}", r"\centering", rf"\caption{{{latex(table.caption)}}}"]
+    parts = [
+        "% packages: booktabs, graphicx",
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption[{latex(table.title)}]{{\textbf{{{latex(table.title)}}} {latex(table.caption)}}}",
+    ]
     return "\n".join([*parts, *body, *tail, r"\end{table}"]) + "\n"
 
 

@@ -38,75 +38,78 @@ class MetricViews:
         self._weights: dict[str, np.ndarray] = {}
 
     def metrics(self, key: str, kind: str) -> dict[str, Any]:
-        """Points of one finished cell.
+        """Points and intervals of one finished cell.
 
         Args:
             kind: of the task, 'single' or 'multi'.
 
         Returns:
-            `records`: `records_hash` of the test part by selection; `classes`; `parts`: one entry a selection and part, with
-            selection, part, n, digest (hash of the scores), metrics by name.
+            `records`: `records_hash` of the test part by selection; `classes`; `parts`: one entry a selection and
+            part, with selection, part, n, digest (hash of the scores), metrics by name, and in the test part
+            `interval`, the 95 % bootstrap interval of the macro AUROC over its patients.
 
         Raises:
             ReportError: a record is scored twice, or the scores are no probabilities.
         """
-        name = f"classification-{VERSION}"
-        found = self.store.view(key, name)
+        found = self.store.view(key, self._name("classification"))
         if found is None:
-            self.store.keep_view(key, name, self._measure(key, kind))
-            found = self.store.view(key, name)
+            self._measure(key, kind)
+            found = self.store.view(key, self._name("classification"))
         return dict(found)
 
-    def interval(self, key: str, selection: str) -> tuple[float, float]:
-        """95 % bootstrap interval of the macro AUROC over test patients."""
-        low, high = self._bootstrap(key)[selection]["interval"]
-        return low, high
-
     def draws(self, key: str, selection: str) -> np.ndarray:
-        """(B,) macro AUROC of the test part in every resample of its patients."""
-        text = self._bootstrap(key)[selection]["draws"]
+        """(B,) macro AUROC of the test part in every resample of its patients, of a cell that `metrics` knows."""
+        text = self.store.view(key, self._name("bootstrap"))[selection]
         return np.frombuffer(base64.b64decode(text), dtype="<f4").astype(np.float64)
 
     def table(self, key: str) -> pd.DataFrame:
         """The stored score rows of a cell."""
         return Result.from_bytes("scores", self.store.read(key, "scores.parquet")).table
 
-    def _measure(self, key: str, kind: str) -> dict[str, Any]:
-        parts: list[dict[str, Any]] = []
-        classes: tuple[str, ...] = ()
-        records: dict[str, str] = {}
+    def _name(self, view: str) -> str:
+        return f"{view}-{VERSION}-{self.resamples}"
+
+    def _measure(self, key: str, kind: str) -> None:
+        """Make both views of a cell; what two selections have in common is computed once."""
+        content: dict[str, Any] = {"records": {}, "classes": [], "parts": []}
+        draws: dict[str, str] = {}
+        known: dict[tuple[str, str], dict[str, Any]] = {}
         for selection, part, rows in self._pieces(key):
             targets, scores, classes = targets_and_scores(rows)
-            try:
-                values = classification_metrics(targets, scores, kind, classes)  # type: ignore[arg-type]
-            except ValueError as error:
-                raise ReportError(f"cell {key[:12]} ({part} part): {error}") from error
-            digest = hashlib.sha256(np.ascontiguousarray(scores).tobytes()).hexdigest()[:16]
-            described = {"selection": selection, "part": part, "n": len(rows), "digest": digest}
-            parts.append({**described, "metrics": values})
+            place = (part, hashlib.sha256(np.ascontiguousarray(scores).tobytes()).hexdigest()[:16])
+            if place not in known:
+                known[place] = self._points(key, part, kind, classes, targets, scores)
+                if part == "test":
+                    known[place] |= self._bootstrap(rows, targets, scores)
+            measured = dict(known[place])
             if part == "test":
-                records[selection] = records_hash(rows["record"])
-        return {"records": records, "classes": list(classes), "parts": parts}
+                draws[selection] = measured.pop("draws")
+                content["records"][selection] = records_hash(rows["record"])
+            described = {"selection": selection, "part": part, "n": len(rows), "digest": place[1]}
+            content["classes"] = list(classes)
+            content["parts"].append({**described, **measured})
+        self.store.keep_view(key, self._name("bootstrap"), draws)
+        self.store.keep_view(key, self._name("classification"), content)
 
-    def _bootstrap(self, key: str) -> dict[str, Any]:
-        name = f"bootstrap-{VERSION}-{self.resamples}"
-        found = self.store.view(key, name)
-        if found is None:
-            self.store.keep_view(key, name, self._resample(key))
-            found = self.store.view(key, name)
-        return dict(found)
+    def _points(
+        self,
+        key: str,
+        part: str,
+        kind: str,
+        classes: tuple[str, ...],
+        targets: np.ndarray,
+        scores: np.ndarray,
+    ) -> dict[str, Any]:
+        try:
+            values = classification_metrics(targets, scores, kind, classes)  # type: ignore[arg-type]
+        except ValueError as error:
+            raise ReportError(f"cell {key[:12]} ({part} part): {error}") from error
+        return {"metrics": values}
 
-    def _resample(self, key: str) -> dict[str, Any]:
-        content: dict[str, Any] = {}
-        known: dict[bytes, dict[str, Any]] = {}
-        for selection, part, rows in self._pieces(key):
-            if part == "test":
-                targets, scores, _ = targets_and_scores(rows)
-                same = scores.tobytes()
-                if same not in known:
-                    known[same] = _encoded(bootstrap_macro_auroc(targets, scores, self._resamples_of(rows)))
-                content[selection] = known[same]
-        return content
+    def _bootstrap(self, rows: pd.DataFrame, targets: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
+        draws = bootstrap_macro_auroc(targets, scores, self._resamples_of(rows)).astype("<f4")
+        text = base64.b64encode(draws.tobytes()).decode()
+        return {"interval": list(interval(draws.astype(np.float64))), "draws": text}
 
     def _resamples_of(self, rows: pd.DataFrame) -> np.ndarray:
         place = records_hash(rows["record"])
@@ -130,9 +133,3 @@ class MetricViews:
 def records_hash(records: Iterable[str]) -> str:
     """SHA-256 of a set of record ids, whatever their order."""
     return hashlib.sha256("\n".join(sorted(records)).encode()).hexdigest()
-
-
-def _encoded(draws: np.ndarray) -> dict[str, Any]:
-    single = draws.astype("<f4")
-    text = base64.b64encode(single.tobytes()).decode()
-    return {"interval": list(interval(single.astype(np.float64))), "draws": text}

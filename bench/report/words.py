@@ -8,9 +8,10 @@ from bench.report.table import DASH
 from bench.run.suite import Suite
 
 SIMULATED = "SIMULATED DATA."
-"""Begins every caption whose numbers were not measured on real ECGs."""
+"""Begins the title of everything whose numbers were not measured on real ECGs."""
 
 SCORE = "AUROC ×100"
+INTERVAL = "95\u00a0% interval over test patients"
 
 
 def points(value: float) -> str:
@@ -30,7 +31,7 @@ def span(low: float, high: float) -> str:
 
 def percent(fraction: float) -> str:
     """A label fraction."""
-    return f"{100 * fraction:g} %"
+    return f"{100 * fraction:g}\u00a0%"
 
 
 def spread(seeds: Seeds) -> str:
@@ -52,14 +53,19 @@ def spread_head(scores: Iterable[Score]) -> str:
     return "SD over seeds (range where there are 2)"
 
 
+def count_gap(difference: int | None) -> str:
+    """A signed difference of two counts."""
+    return DASH if difference is None else f"{difference:+,}".replace("-", "−")
+
+
 def size(count: float) -> str:
     """A large count in a few signs."""
     if count != count:
         return DASH
-    for limit, unit in ((1e9, " G"), (1e6, " M"), (1e4, " k")):
-        if count >= limit:
-            return f"{count / {' G': 1e9, ' M': 1e6, ' k': 1e3}[unit]:.3g}{unit}"
-    return f"{count:,.0f}"
+    if count < 10_000:
+        return f"{count:,.0f}"
+    unit, name = next((u, n) for u, n in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if count >= u)
+    return f"{count / unit:.1f} {name}"
 
 
 def seconds(value: float) -> str:
@@ -78,20 +84,25 @@ def seed_notes(score: Score) -> tuple[str, ...]:
     if score.seeds.n < score.wanted:
         notes.append(f"{score.seeds.n} of {score.wanted} seeds; the others have no result")
     if score.seeds.identical:
-        notes.append("All seeds gave bit-identical scores: nothing random is left here, and no spread over seeds exists")
+        notes.append(
+            "All seeds gave bit-identical scores: nothing random is left here, and no spread over seeds exists"
+        )
     return tuple(notes)
 
 
-def missing_notes(entry: Entry) -> tuple[str, ...]:
-    """Why an entry has no result, one line a reason."""
-    return tuple(f"{missing.status}: {missing.reason}" for missing in entry.missing)
+def missing_notes(summary: Summary, entry: Entry) -> tuple[str, ...]:
+    """Why an entry has no headline result, one line a reason."""
+    lines = (f"{m.status}: {m.reason}" for m in entry.missing if summary.headline in m.fractions)
+    return tuple(dict.fromkeys(lines))
 
 
 def conditions(summary: Summary, suite: Suite) -> str:
     """Corpus, task, split, scale, encoder, leads, input and budget of every number in a table."""
     s, budget = summary.setting, suite.budget
     leads = s.lead_set if s.lead_set == s.eval_lead_set else f"{s.lead_set}, evaluated on {s.eval_lead_set}"
-    encoder = ", ".join([s.encoder, *(f"{name} {value}" for name, value in sorted(suite.encoder.arguments.items()))])
+    encoder = ", ".join(
+        [s.encoder, *(f"{name} {value}" for name, value in sorted(suite.encoder.arguments.items()))]
+    )
     classes = f", {summary.kept} of {summary.total} classes" if summary.kept < summary.total else ""
     return (
         f"Corpus {s.title}, task {s.task}, split {s.split or 'unknown'}, {summary.records:,} test records{classes};"
@@ -100,6 +111,6 @@ def conditions(summary: Summary, suite: Suite) -> str:
     )
 
 
-def caption(what: str, summary: Summary, suite: Suite) -> str:
-    """A caption; one on simulated data begins with `SIMULATED`."""
-    return " ".join([*([SIMULATED] if summary.setting.simulated else []), what, conditions(summary, suite)])
+def title(what: str, simulated: bool) -> str:
+    """A title; on simulated data it says so first."""
+    return f"{SIMULATED} {what}" if simulated else what

@@ -31,7 +31,6 @@ from bench.train.inputs import Signals
 from bench.train.seeding import derive_seed
 from bench.train.strategy import Classifier, Info, Strategy, UndeclaredField
 
-
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # of <malloc.h>
 
 

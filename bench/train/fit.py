@@ -94,7 +94,7 @@ class Fit:
             strategy.encoder.register_forward_hook(self._observe)
             strategy.train()
             with threadpool_limits(1):  # threads would add in an order of their own: k-means, other last bits
-                strategy.setup(self._training())
+                strategy.setup(self.training())
             self._phases = strategy.phases() if budget.steps else []
             self._bounds = phase_bounds(self._phases, budget.steps) if budget.steps else []
             self._dropout_state = keep()
@@ -151,13 +151,14 @@ class Fit:
     def _next_index(self) -> Tensor:
         if self.epoch < 0 or self.position + self.batch > len(self.permutation):
             self.epoch, self.position = self.epoch + 1, 0
-            self.strategy.on_epoch_start(self.epoch, self._training())
+            self.strategy.on_epoch_start(self.epoch, self.training())
             self.permutation = torch.randperm(len(self.data), generator=self.order)
         index = self.permutation[self.position : self.position + self.batch]
         self.position += self.batch
         return index.to(self.data.record.device)
 
-    def _training(self) -> Training:
+    def training(self) -> Training:
+        """The training set as the strategy's hooks see it."""
         return Training(self.data.fields, self._embed_all, self.seeds.seed("setup"))
 
     def _enter_phase(self) -> None:

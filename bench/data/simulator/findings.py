@@ -8,7 +8,9 @@ from functools import partial
 
 import numpy as np
 
-from bench.data.simulator.heart import DEPOLARISATION, QRS, REPOLARISATION, Heart, wave
+from bench.data.simulator import conduction
+from bench.data.simulator.conduction import widen
+from bench.data.simulator.heart import DEPOLARISATION, REPOLARISATION, Heart, add_force, wave
 
 Finding = Callable[[Heart, np.ndarray], None]
 
@@ -25,130 +27,32 @@ TERRITORIES: dict[str, tuple[float, float, float]] = {
 
 _LEFT_VENTRICLE = np.array([0.80, 0.40, -0.30])  # mean direction of the left ventricular wall seen from V4-V6
 
-_LBBB = {  # centre, rise, fall in ms; x, y, z in mV: slow spread from right to left, no septal q
-    "q": (20, 10, 11, 0.14, 0.14, 0.12),
-    "r": (44, 13, 13, 0.52, 0.22, 0.55),
-    "rs": (70, 14, 14, 0.55, 0.12, 0.75),
-    "s": (95, 14, 14, 0.60, 0.05, 0.62),
-    "late": (118, 13, 13, 0.28, -0.02, 0.22),
-}
-
-
-def _add(heart: Heart, name: str, severity: np.ndarray, vector: tuple[float, ...] | np.ndarray) -> None:
-    """Add severity times a vector, scaled with the patient's voltage, to a wave."""
-    heart.vector[:, wave(name)] += (severity * heart.gain)[:, None] * np.asarray(vector)
-
-
-def widen(heart: Heart, factor: np.ndarray) -> None:
-    """Slow the ventricular activation; repolarisation waits for it."""
-    end = heart.centre[:, wave("s")].copy()
-    for times in (heart.centre, heart.rise, heart.fall):
-        times[:, DEPOLARISATION] *= factor[:, None]
-    heart.centre[:, REPOLARISATION] += (end * (factor - 1))[:, None]
-
-
-def right_bundle_block(heart: Heart, severity: np.ndarray) -> None:
-    """A late rightward and anterior wave: rSR' in V1, broad S in I and V6, T turned away from V1."""
-    late = wave("late")
-    heart.centre[:, late] = np.where(severity > 0, 0.073 + 0.030 * severity, heart.centre[:, late])
-    for side in (heart.rise, heart.fall):
-        side[:, late] = np.where(severity > 0, 0.009 + 0.009 * severity, side[:, late])
-    _add(heart, "late", severity, (-0.50, 0.03, -0.74))
-    _add(heart, "s", severity, (0.0, 0.05, -0.25))
-    _add(heart, "t", severity, (0.05, 0.02, 0.22))
-    heart.centre[:, REPOLARISATION] += 0.025 * severity[:, None]
-
-
-def left_bundle_block(heart: Heart, severity: np.ndarray) -> None:
-    """One broad notched wave to the left and back, ST and T against it; partial severity is a mixture."""
-    share = np.clip(severity, 0, 1)
-    for name, (centre, rise, fall, *vector) in _LBBB.items():
-        at = wave(name)
-        heart.vector[:, at] *= (1 - share)[:, None]
-        _add(heart, name, share, tuple(vector))
-        for times, ms in ((heart.centre, centre), (heart.rise, rise), (heart.fall, fall)):
-            times[:, at] += share * (ms / 1000 - times[:, at])
-    heart.vector[:, wave("t")] *= (1 - 0.9 * share)[:, None]
-    _add(heart, "st", share, (-0.16, -0.03, -0.18))
-    _add(heart, "t", share, (-0.46, -0.08, -0.36))
-    heart.centre[:, REPOLARISATION] += 0.045 * share[:, None]
-
-
-def paced(heart: Heart, severity: np.ndarray) -> None:
-    """Right ventricular apical pacing: a spike, then a left bundle block pattern that runs upwards."""
-    heart.vector[:, wave("spike")] += severity[:, None] * np.array([0.5, 0.9, -0.3])
-    left_bundle_block(heart, severity)
-    for name in ("r", "rs", "s"):
-        _add(heart, name, severity, (-0.1, -0.75, 0.1))
-    _add(heart, "t", severity, (0.0, 0.45, 0.0))
-
-
-def left_anterior_block(heart: Heart, severity: np.ndarray) -> None:
-    """First down, then up and left: axis beyond -45 degrees, q in I and aVL, rS in the inferior leads."""
-    _add(heart, "q", severity, (-0.05, 0.22, 0.0))
-    _add(heart, "r", severity, (0.05, -0.25, 0.0))
-    _add(heart, "rs", severity, (0.05, -1.15, 0.05))
-    _add(heart, "s", severity, (0.12, -0.50, 0.05))
-    widen(heart, 1 + 0.08 * severity)
-
-
-def left_posterior_block(heart: Heart, severity: np.ndarray) -> None:
-    """First up and left, then down and right: axis beyond +100 degrees, q in the inferior leads."""
-    _add(heart, "q", severity, (0.12, -0.20, 0.0))
-    _add(heart, "rs", severity, (-1.05, 0.35, 0.05))
-    _add(heart, "s", severity, (-0.30, 0.25, 0.0))
-    widen(heart, 1 + 0.06 * severity)
-
-
-def slow_ventricle(heart: Heart, severity: np.ndarray) -> None:
-    """Unspecific intraventricular delay: a broad, notched complex of no bundle's pattern."""
-    _add(heart, "late", severity, (0.07, 0.10, 0.12))
-    widen(heart, 1 + 0.38 * severity)
-
-
-def preexcitation(heart: Heart, severity: np.ndarray) -> None:
-    """Short PR and a slurred delta wave by an accessory pathway, T against it."""
-    heart.pr[:] -= 0.05 * np.clip(severity, 0, 1.2)
-    heart.centre[:, DEPOLARISATION] += 0.028 * severity[:, None]
-    delta = wave("delta")
-    heart.centre[:, delta] -= 0.012 * severity
-    for side in (heart.rise, heart.fall):
-        side[:, delta] *= 1 + 0.6 * severity
-    heart.vector[:, wave("q")] *= (1 - 0.8 * np.clip(severity, 0, 1))[:, None]
-    _add(heart, "delta", severity, (0.26, 0.18, -0.20))
-    _add(heart, "t", severity, (-0.22, -0.15, 0.08))
-
-
-def slow_atrioventricular_node(heart: Heart, severity: np.ndarray) -> None:
-    """First degree block: PR beyond 200 ms."""
-    heart.pr[:] = np.where(severity > 0, np.maximum(heart.pr, 0.17) + 0.07 * severity, heart.pr)
-
 
 def left_hypertrophy(heart: Heart, severity: np.ndarray) -> None:
     """Voltage: tall R in V5-V6, I and aVL, deep S in V1-V2; a slightly wider complex."""
-    heart.vector[:, DEPOLARISATION] *= (1 + 0.38 * severity)[:, None, None]
-    _add(heart, "rs", severity, (0.28, -0.10, 0.38))
-    _add(heart, "s", severity, (0.05, -0.05, 0.20))
+    heart.vector[:, DEPOLARISATION] *= (1 + 0.48 * severity)[:, None, None]
+    add_force(heart, "rs", severity, (0.38, -0.12, 0.45))
+    add_force(heart, "s", severity, (0.05, -0.05, 0.20))
     widen(heart, 1 + 0.07 * severity)
 
 
 def strain(heart: Heart, severity: np.ndarray) -> None:
     """ST down and T inverted where R is tall, the reverse in V1-V2."""
-    _add(heart, "st", severity, (-0.10, -0.05, -0.03))
-    _add(heart, "t", severity, (-0.52, -0.20, -0.06))
+    add_force(heart, "st", severity, (-0.10, -0.05, -0.03))
+    add_force(heart, "t", severity, (-0.52, -0.20, -0.06))
 
 
 def right_hypertrophy(heart: Heart, severity: np.ndarray) -> None:
     """R in V1, S in V5-V6, axis to the right, T inverted in V1-V3."""
-    _add(heart, "r", severity, (-0.30, 0.10, -0.15))
-    _add(heart, "rs", severity, (-0.85, 0.20, -0.80))
-    _add(heart, "s", severity, (-0.45, 0.05, -0.25))
-    _add(heart, "t", severity, (0.02, -0.12, 0.34))
+    add_force(heart, "r", severity, (-0.30, 0.10, -0.15))
+    add_force(heart, "rs", severity, (-0.85, 0.20, -0.80))
+    add_force(heart, "s", severity, (-0.45, 0.05, -0.25))
+    add_force(heart, "t", severity, (0.02, -0.12, 0.34))
 
 
 def septal_hypertrophy(heart: Heart, severity: np.ndarray) -> None:
     """Deep narrow Q in the lateral and inferior leads, tall R in V1-V2, some left ventricular voltage."""
-    _add(heart, "q", severity, (-0.42, -0.28, -0.35))
+    add_force(heart, "q", severity, (-0.42, -0.28, -0.35))
     left_hypertrophy(heart, 0.5 * severity)
 
 
@@ -183,12 +87,12 @@ def flat_t(heart: Heart, severity: np.ndarray) -> None:
 
 def st_depression(heart: Heart, severity: np.ndarray) -> None:
     """ST below the line in the left leads, horizontal or falling."""
-    _add(heart, "st", severity, -0.16 * _LEFT_VENTRICLE)
+    add_force(heart, "st", severity, -0.16 * _LEFT_VENTRICLE)
 
 
 def digitalis(heart: Heart, severity: np.ndarray) -> None:
     """A sagging ST that ends in a small T, and a shorter QT."""
-    _add(heart, "st", severity, -0.17 * _LEFT_VENTRICLE)
+    add_force(heart, "st", severity, -0.17 * _LEFT_VENTRICLE)
     flat_t(heart, 0.6 * severity)
     for times in (heart.centre, heart.rise, heart.fall):
         times[:, REPOLARISATION] *= (1 - 0.07 * severity)[:, None]
@@ -210,8 +114,8 @@ def electrolytes(heart: Heart, severity: np.ndarray) -> None:
 
 def early_repolarisation(heart: Heart, severity: np.ndarray) -> None:
     """ST raised with tall T waves in the chest leads."""
-    _add(heart, "st", severity, (0.12, 0.08, -0.16))
-    _add(heart, "t", severity, (0.15, 0.10, -0.15))
+    add_force(heart, "st", severity, (0.12, 0.08, -0.16))
+    add_force(heart, "t", severity, (0.15, 0.10, -0.15))
 
 
 def turn(heart: Heart, severity: np.ndarray, plane: tuple[int, int], degrees: float) -> None:
@@ -227,9 +131,9 @@ def turn(heart: Heart, severity: np.ndarray, plane: tuple[int, int], degrees: fl
 
 def scar(heart: Heart, severity: np.ndarray, wall: np.ndarray) -> None:
     """An infarct's lost forces: the first half of QRS turns away from the wall and Q lasts 40 ms."""
-    _add(heart, "q", severity, -0.42 * wall)
-    _add(heart, "r", severity, -0.46 * wall)
-    _add(heart, "rs", severity, -0.22 * wall)
+    add_force(heart, "q", severity, -0.42 * wall)
+    add_force(heart, "r", severity, -0.46 * wall)
+    add_force(heart, "rs", severity, -0.22 * wall)
     heart.centre[:, wave("q")] += 0.003 * severity
     for side in (heart.rise, heart.fall):
         side[:, wave("q")] *= 1 + 0.5 * severity
@@ -237,19 +141,19 @@ def scar(heart: Heart, severity: np.ndarray, wall: np.ndarray) -> None:
 
 def injury(heart: Heart, severity: np.ndarray, wall: np.ndarray) -> None:
     """ST raised over the wall (and down opposite), a tall T."""
-    _add(heart, "st", severity, 0.26 * wall)
-    _add(heart, "t", severity, 0.14 * wall)
+    add_force(heart, "st", severity, 0.26 * wall)
+    add_force(heart, "t", severity, 0.14 * wall)
 
 
 def subendocardial_injury(heart: Heart, severity: np.ndarray, wall: np.ndarray) -> None:
     """ST down over the wall."""
-    _add(heart, "st", severity, -0.24 * wall)
-    _add(heart, "t", severity, -0.12 * wall)
+    add_force(heart, "st", severity, -0.24 * wall)
+    add_force(heart, "t", severity, -0.12 * wall)
 
 
 def inversion(heart: Heart, severity: np.ndarray, wall: np.ndarray) -> None:
     """T turned away from the wall, symmetrical."""
-    _add(heart, "t", severity, -0.48 * wall)
+    add_force(heart, "t", severity, -0.48 * wall)
     t = wave("t")
     heart.rise[:, t] += 0.4 * np.clip(severity, 0, 1) * (heart.fall[:, t] - heart.rise[:, t])
 
@@ -282,14 +186,14 @@ FINDINGS: Mapping[str, Finding] = {
     "low voltage": low_voltage,
     **_over_each_wall("scar", scar),
     "aneurysm": aneurysm,
-    "left anterior block": left_anterior_block,
-    "left posterior block": left_posterior_block,
-    "left bundle block": left_bundle_block,
-    "right bundle block": right_bundle_block,
-    "slow ventricle": slow_ventricle,
-    "preexcitation": preexcitation,
-    "paced": paced,
-    "slow node": slow_atrioventricular_node,
+    "left anterior block": conduction.left_anterior_block,
+    "left posterior block": conduction.left_posterior_block,
+    "left bundle block": conduction.left_bundle_block,
+    "right bundle block": conduction.right_bundle_block,
+    "slow ventricle": conduction.slow_ventricle,
+    "preexcitation": conduction.preexcitation,
+    "paced": conduction.paced,
+    "slow node": conduction.slow_atrioventricular_node,
     "left atrium": left_atrial_overload,
     "right atrium": right_atrial_overload,
     "flat t": flat_t,
@@ -321,12 +225,3 @@ def apply(heart: Heart, severities: Mapping[str, np.ndarray]) -> None:
     for name, finding in FINDINGS.items():
         if name in severities:
             finding(heart, severities[name])
-
-
-def qrs_span(heart: Heart, least: float = 0.045) -> tuple[np.ndarray, np.ndarray]:
-    """First and last moment (n,), s, at which a wave of the QRS of at least `least` mV stands out."""
-    waves = [wave(name) for name in QRS]
-    seen = np.linalg.norm(heart.vector[:, waves], axis=2) > least
-    start = heart.centre[:, waves] - 2.1 * heart.rise[:, waves]
-    end = heart.centre[:, waves] + 2.1 * heart.fall[:, waves]
-    return np.where(seen, start, np.inf).min(axis=1), np.where(seen, end, -np.inf).max(axis=1)

@@ -24,10 +24,10 @@ _NORMAL = {  # centre, rise, fall in ms after QRS onset at 60 bpm; x, y, z in mV
     "q": (13, 5.5, 6, -0.09, -0.03, -0.15),
     "r": (27, 7.5, 7.5, 0.50, 0.42, -0.38),
     "rs": (41, 8.5, 8.5, 0.82, 0.60, 0.40),
-    "s": (60, 9.5, 10, -0.06, -0.10, 0.42),
+    "s": (62, 10, 10.5, -0.06, -0.10, 0.42),
     "late": (75, 10, 10, 0, 0, 0),
     "st": (165, 45, 60, 0.015, 0.01, -0.025),
-    "t": (333, 64, 39, 0.28, 0.17, -0.22),
+    "t": (333, 64, 39, 0.28, 0.135, -0.22),
     "u": (485, 35, 45, 0.012, 0.01, -0.012),
 }
 _ATRIA = {  # right, left: centre, rise, fall in ms after P onset; x, y, z in mV
@@ -72,6 +72,11 @@ def wave(name: str) -> int:
     return WAVES.index(name)
 
 
+def add_force(heart: Heart, name: str, severity: np.ndarray, vector: tuple[float, ...] | np.ndarray) -> None:
+    """Add severity times a vector, scaled with the patient's voltage, to a wave."""
+    heart.vector[:, wave(name)] += (severity * heart.gain)[:, None] * np.asarray(vector)
+
+
 def normal_hearts(age: np.ndarray, female: np.ndarray, rng: np.random.Generator) -> Heart:
     """Healthy hearts of patients.
 
@@ -90,7 +95,7 @@ def normal_hearts(age: np.ndarray, female: np.ndarray, rng: np.random.Generator)
     vector = _vectors(table[:, 3:], gain, age, female, rng)
     atria = np.array(list(_ATRIA.values()))
     p_times = np.repeat(atria[None, :, :3] / 1000, n, axis=0) * rng.normal(1, 0.08, (n, 1, 1))
-    p_gain = np.exp(rng.normal(0, 0.22, (n, 2, 1)))
+    p_gain = np.exp(rng.normal(-0.05, 0.30, (n, 1, 1)) + rng.normal(0, 0.15, (n, 2, 1)))
     p_vector = atria[None, :, 3:] * p_gain + rng.normal(0, 0.01, (n, 2, 3))
     return Heart(
         vector=vector,
@@ -133,7 +138,7 @@ def _vectors(
     t = wave("t")
     own = np.exp(rng.normal(0, 0.28, n)) * np.where(female, 0.86, 1.0) * np.clip(1.2 - 0.0045 * age, 0.5, 1.2)
     vector[:, t] *= own[:, None]
-    vector[:, t] = np.einsum("nij,nj->ni", rotation(*rng.normal(0, (13, 16, 10), (n, 3)).T), vector[:, t])
+    vector[:, t] = np.einsum("nij,nj->ni", rotation(*rng.normal(0, (9, 14, 8), (n, 3)).T), vector[:, t])
     vector[:, wave("st"), 2] -= np.where(
         female | (age > 55), 0.0, 0.03
     )  # young men's high ST take-off in V2-V3

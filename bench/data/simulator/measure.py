@@ -6,7 +6,6 @@ Their redundancies are the real ones: QT and QRS from the three fiducial samples
 import numpy as np
 
 from bench.data.simulator.activity import QT_POWER
-from bench.data.simulator.findings import qrs_span
 from bench.data.simulator.heart import QRS, Heart, wave
 from bench.data.simulator.rhythms import Rhythm
 
@@ -46,6 +45,15 @@ def atrial_rate(kind: np.ndarray, ventricular: np.ndarray, rng: np.random.Genera
         guess = np.interp(rng.random(len(kind)), share, ratio)
         rate = np.where(kind == name, guess * ventricular, rate)
     return np.minimum(rate, 535)
+
+
+def qrs_span(heart: Heart, least: float = 0.045) -> tuple[np.ndarray, np.ndarray]:
+    """First and last moment (n,), s, at which a wave of the QRS of at least `least` mV stands out."""
+    waves = [wave(name) for name in QRS]
+    seen = np.linalg.norm(heart.vector[:, waves], axis=2) > least
+    start = heart.centre[:, waves] - 2.1 * heart.rise[:, waves]
+    end = heart.centre[:, waves] + 2.1 * heart.fall[:, waves]
+    return np.where(seen, start, np.inf).min(axis=1), np.where(seen, end, -np.inf).max(axis=1)
 
 
 def frontal_axis(heart: Heart, names: tuple[str, ...]) -> np.ndarray:

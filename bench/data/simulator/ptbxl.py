@@ -77,7 +77,7 @@ def make_block(seed: int, block: int) -> Block:
         stratum within which folds are dealt.
     """
     rng = generator(_PURPOSE, seed, block)
-    counts = np.array(list(_RECORDS))[_draw_counts(rng)]
+    counts = rng.choice(list(_RECORDS), BLOCK, p=list(_RECORDS.values()))
     owner = np.repeat(np.arange(BLOCK), counts)[:BLOCK]
     patients = _patients(seed, block, rng)
     shown = _findings(patients, owner, rng)
@@ -102,10 +102,6 @@ def make_block(seed: int, block: int) -> Block:
         rng=rng,
     )
     return Block(rows.assign(superclasses=patients.superclasses[owner]), signals)
-
-
-def _draw_counts(rng: np.random.Generator) -> np.ndarray:
-    return rng.choice(len(_RECORDS), BLOCK, p=list(_RECORDS.values()))
 
 
 def _patients(seed: int, block: int, rng: np.random.Generator) -> Patients:

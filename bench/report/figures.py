@@ -1,0 +1,149 @@
+"""Figures, as bytes: the same summaries give the same bytes (no dates, no random ids, no installed styles)."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.report import words
+from bench.report.summary import Entry, Summary
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
+_GREYS = ("0.35", "0.5", "0.62", "0.2", "0.7", "0.45")
+_DASHES = ((4, 2), (1, 1.5), (5, 1.5, 1, 1.5), (2, 1), (7, 2), (3, 1, 1, 1, 1, 1))
+_PANEL, _LEGEND = (4.8, 4.2), 2.3  # inches
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure in both forms, with the text that describes it."""
+
+    name: str
+    caption: str
+    svg: bytes
+    png: bytes
+
+
+@dataclass(frozen=True)
+class _Look:
+    color: Any
+    marker: str
+    dashes: Any
+    width: float
+
+
+def label_efficiency(summaries: Sequence[Summary]) -> Figure | None:
+    """Score against label fraction, a panel a setting, a line an entry; None where there is one fraction only.
+
+    Lines are means over seeds, bars their spread. Strategies have colours that colour-blind readers can tell
+    apart, and markers; controls are grey and dashed.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure as Canvas
+
+    shown = [summary for summary in summaries if len(_fractions(summary)) > 1]
+    if not shown:
+        return None
+    looks = _looks(shown)
+    style = {
+        "svg.hashsalt": "leadboard",
+        "svg.fonttype": "path",
+        "font.family": "DejaVu Sans",
+        "font.size": 9,
+    }
+    with rc_context(style):
+        canvas = Canvas(figsize=(_PANEL[0] * len(shown) + _LEGEND, _PANEL[1]), layout="constrained")
+        axes = canvas.subplots(1, len(shown), squeeze=False)[0]
+        for summary, ax in zip(shown, axes, strict=True):
+            _panel(ax, summary, looks)
+        handles = {
+            line.get_label(): line for ax in axes for line in ax.get_lines() if line.get_label() in looks
+        }
+        names = [name for name in looks if name in handles]
+        canvas.legend([handles[name] for name in names], names, loc="outside right upper", frameon=False)
+        svg, png = io.BytesIO(), io.BytesIO()
+        canvas.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+        canvas.savefig(png, format="png", dpi=160, metadata={"Software": None})
+    return Figure("label_efficiency", _caption(shown), svg.getvalue(), png.getvalue())
+
+
+def _caption(shown: Sequence[Summary]) -> str:
+    heads = {words.spread_head([s for e in summary.entries for s in e.scores.values()]) for summary in shown}
+    corpora = "; ".join(f"{summary.setting.title}, {summary.setting.task}" for summary in shown)
+    simulated = any(summary.setting.simulated for summary in shown)
+    text = (
+        f"Label efficiency: macro one-vs-rest {words.SCORE} on the test part against the share of training patients"
+        f" whose labels are visible. Lines: means over seeds; bars: {', '.join(sorted(heads))}. Grey and dashed:"
+        f" controls. Scale {shown[0].setting.scale}. {corpora}."
+    )
+    return words.title(text, simulated)
+
+
+def _fractions(summary: Summary) -> list[float]:
+    """The label fractions at which anything has a result."""
+    return sorted({fraction for entry in summary.entries for fraction, _ in entry.scores})
+
+
+def _looks(summaries: Sequence[Summary]) -> dict[str, _Look]:
+    """A look for every entry by name, the same in every panel."""
+    import seaborn
+
+    entries = {entry.name: entry for summary in summaries for entry in summary.entries if entry.scores}
+    strategies = [name for name, entry in entries.items() if entry.origin == "strategy"]
+    controls = [name for name in entries if name not in strategies]
+    palette = seaborn.color_palette("colorblind")
+    palette = [color for place, color in enumerate(palette) if place != 7]  # grey is for the controls
+    looks = {}
+    for place, name in enumerate(strategies):
+        marker = _MARKERS[(place + place // len(palette)) % len(_MARKERS)]
+        looks[name] = _Look(palette[place % len(palette)], marker, (), 1.8)
+    for place, name in enumerate(controls):
+        marker = _MARKERS[-1 - place % len(_MARKERS)]
+        looks[name] = _Look(_GREYS[place % len(_GREYS)], marker, _DASHES[place % len(_DASHES)], 1.2)
+    return looks
+
+
+def _panel(ax: "Axes", summary: Summary, looks: dict[str, _Look]) -> None:
+    import seaborn
+
+    seaborn.despine(ax=ax)
+    for entry in summary.entries:
+        if entry.scores:
+            _line(ax, summary, entry, looks[entry.name])
+    ticks = _fractions(summary)
+    ax.set_xscale("log")
+    ax.set_xticks(ticks, [f"{100 * fraction:g}" for fraction in ticks])
+    ax.minorticks_off()
+    ax.set_xlabel("labelled share of the training patients, %")
+    ax.set_ylabel(f"macro {words.SCORE}, test part")
+    ax.grid(axis="y", color="0.9", linewidth=0.7)
+    ax.set_axisbelow(True)
+    mark = " — SIMULATED" if summary.setting.simulated else ""
+    ax.set_title(f"{summary.setting.corpus}, {summary.setting.task}{mark}", fontsize=10, loc="left")
+
+
+def _line(ax: "Axes", summary: Summary, entry: Entry, look: _Look) -> None:
+    import seaborn
+
+    have = [(f, score) for f in summary.fractions if (score := summary.score(entry, f))]
+    x = np.array([fraction for fraction, _ in have])
+    y = np.array([100 * score.seeds.mean for _, score in have])
+    bars = np.array([_bar(score.seeds) for _, score in have]).T
+    marker = {"marker": look.marker, "markersize": 5.5, "markeredgecolor": "white", "markeredgewidth": 0.6}
+    line = {"color": look.color, "linewidth": look.width, "label": entry.name, "legend": False, **marker}
+    seaborn.lineplot(x=x, y=y, ax=ax, errorbar=None, **line)
+    if look.dashes:
+        ax.get_lines()[-1].set_dashes(look.dashes)
+    ax.errorbar(x, y, bars, fmt="none", ecolor=look.color, elinewidth=0.9, capsize=2, alpha=0.8)
+
+
+def _bar(seeds: Any) -> tuple[float, float]:
+    """Below and above the mean: one SD of three or more seeds, the range of fewer, times 100."""
+    if seeds.n > 2:
+        return 100 * seeds.sd, 100 * seeds.sd
+    return 100 * (seeds.mean - seeds.low), 100 * (seeds.high - seeds.mean)

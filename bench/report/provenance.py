@@ -1,0 +1,85 @@
+"""Where the numbers of a results folder come from: code, versions, machines and times of the cells behind them."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from bench.metrics.classification import VERSION
+from bench.run.plan import Plan
+from bench.run.status import Status
+from bench.run.store import Store
+
+_LISTED = ("commit", "modified", "python", "cpu", "cpu_capability", "accelerator", "device", "threads")
+
+
+def provenance(plan: Plan, store: Store, frame: pd.DataFrame, resamples: int) -> dict[str, Any]:
+    """Of the rows of one results folder.
+
+    Args:
+        frame: rows of `build_frame`.
+
+    Returns:
+        Plain values: what ran on what and when (from the cells, never the time of the report), corpora with
+        fingerprint and licence, cells by status, and one hash over the keys of all cells reported.
+    """
+    rows = frame.drop_duplicates(
+        ["label", "corpus", "task", "fraction", "seed_index", "lead_set", "eval_lead_set"]
+    )
+    done = rows[rows["status"] == Status.DONE.value]
+    keys = sorted({*done["key"], *done["fit_key"]})
+    cells = [store.read_json(key, "provenance.json") for key in keys if store.has(key)]
+    listed = {name: _distinct(cell.get(name) for cell in cells) for name in _LISTED}
+    finished = sorted(cell["finished"] for cell in cells)
+    return {
+        "suites": sorted(rows["suite"].unique()),
+        "scale": sorted(rows["scale"].unique()),
+        "simulated": bool(rows["simulated"].any()),
+        "corpora": _corpora(plan, rows),
+        "cells": len(cells),
+        "evaluations": dict(sorted(Counter(rows["status"]).items())),
+        "keys": _hash(keys),
+        "first_finished": finished[0] if finished else None,
+        "last_finished": finished[-1] if finished else None,
+        "compute_seconds": round(sum(cell["seconds"] for cell in cells), 1),
+        **listed,
+        "packages": _packages(cells),
+        "metric_version": VERSION,
+        "resamples": resamples,
+    }
+
+
+def _corpora(plan: Plan, rows: pd.DataFrame) -> list[dict[str, Any]]:
+    names = set(rows["corpus"])
+    used = {corpus.fingerprint: corpus for corpus in plan.corpora.values() if corpus.name in names}
+    return [
+        {
+            "name": corpus.name,
+            "title": corpus.title,
+            "simulated": corpus.simulated,
+            "rate": corpus.rate,
+            "fingerprint": corpus.fingerprint,
+            "licence": corpus.licence,
+            "citation": corpus.citation,
+        }
+        for corpus in sorted(used.values(), key=lambda corpus: (corpus.name, corpus.fingerprint))
+    ]
+
+
+def _packages(cells: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
+    found: dict[str, set[str]] = {}
+    for cell in cells:
+        for name, version in cell.get("packages", {}).items():
+            found.setdefault(name, set()).add(str(version))
+    return {name: sorted(versions) for name, versions in sorted(found.items())}
+
+
+def _distinct(values: Iterable[Any]) -> list[Any]:
+    return sorted({value for value in values if value is not None}, key=str)
+
+
+def _hash(keys: Iterable[str]) -> str:
+    import hashlib
+
+    return hashlib.sha256("\n".join(keys).encode()).hexdigest()

@@ -1,0 +1,135 @@
+"""From the store to a results folder. The same store gives the same bytes; every file is replaced whole.
+
+results/<real or simulated>/<scale>/<suite>/ holds one suite: its page, figures, scores, provenance, and a folder a
+corpus with the tables. Real and simulated results never share a file.
+"""
+
+import json
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from bench.report.board import Section, page
+from bench.report.details import classes, comparisons, no_result
+from bench.report.figures import label_efficiency
+from bench.report.frame import HEADLINE, build_frame
+from bench.report.paper_tables import paper_tables
+from bench.report.provenance import provenance
+from bench.report.summary import Summary, summarise
+from bench.report.table import Table, plain, to_csv, to_latex, to_markdown
+from bench.report.tables import board, selection
+from bench.report.views import MetricViews
+from bench.run.plan import Plan
+from bench.run.store import Store
+from bench.run.suite import Suite
+
+_CELL_COLUMNS = (
+    *("suite", "scale", "corpus", "simulated", "task", "split", "encoder", "lead_set", "eval_lead_set"),
+    *(
+        "label",
+        "strategy",
+        "recipe",
+        "origin",
+        "fraction",
+        "seed_index",
+        "selection",
+        "part",
+        "n",
+        "kept",
+        "total",
+    ),
+    *("status", "reason", "seconds", "steps", "views", "lead_samples", "parameters", "key"),
+)
+
+
+def write_report(plan: Plan, store: Store, results: Path, resamples: int = 1000) -> list[Path]:
+    """Write every table, figure and page of a plan; trains nothing.
+
+    Args:
+        results: the folder below which suites get theirs; files of other suites stay as they are.
+        resamples: of the bootstrap over test patients.
+
+    Returns:
+        The files, in the order written.
+
+    Raises:
+        ReportError: the store holds results that cannot be compared.
+    """
+    views = MetricViews(store, resamples)
+    frame = build_frame(plan, store, resamples)
+    written = []
+    for (name, scale, simulated), rows in frame.groupby(["suite", "scale", "simulated"], sort=False):
+        suite = next(suite for suite in plan.suites if (suite.name, suite.scale) == (name, scale))
+        folder = results / ("simulated" if simulated else "real") / str(scale) / str(name)
+        for relative, content in _suite_files(plan, store, views, suite, rows):
+            _replace(folder / relative, content)
+            written.append(folder / relative)
+    return written
+
+
+def _suite_files(
+    plan: Plan, store: Store, views: MetricViews, suite: Suite, rows: pd.DataFrame
+) -> Iterator[tuple[str, bytes]]:
+    """Relative path and content of every file of one suite."""
+    summaries = summarise(rows, views)
+    sections = [_section(plan, suite, summary, views.resamples) for summary in summaries]
+    for section, folder in zip(sections, folders(summaries), strict=True):
+        for table in (*section.tables, *section.details):
+            yield f"{folder}/{table.name}.csv", to_csv(table).encode()
+            yield f"{folder}/{table.name}.md", to_markdown(table).encode()
+            yield f"{folder}/{table.name}.tex", to_latex(table).encode()
+    figure = label_efficiency(summaries)
+    if figure:
+        yield f"{figure.name}.svg", figure.svg
+        yield f"{figure.name}.png", figure.png
+    origin = provenance(plan, store, rows, views.resamples)
+    yield "cells.csv", cells_csv(rows).encode()
+    yield "provenance.json", (json.dumps(origin, indent=1) + "\n").encode()
+    yield "board.html", page(suite, sections, [figure] if figure else [], origin).encode()
+
+
+def _section(plan: Plan, suite: Suite, summary: Summary, resamples: int) -> Section:
+    """A paper's suite shows the paper's tables first, with our board folded; any other suite shows the board."""
+    paper = paper_tables(plan, summary, suite)
+    ours = board(summary, suite, resamples)
+    by_class = classes(summary, suite)
+    details: list[Table] = [*([ours] if paper else []), *([by_class] if by_class else [])]
+    details += [selection(summary, suite)] if len(summary.fractions) > 1 else []
+    details += [comparisons(summary, suite, resamples), no_result(summary, suite)]
+    return Section(summary, tuple(paper) or (ours,), tuple(details))
+
+
+def folders(summaries: Sequence[Summary]) -> list[str]:
+    """A folder name a setting: the corpus, and whatever else tells settings of one suite apart."""
+    axes = ("corpus", "task", "split", "encoder", "lead_set", "eval_lead_set")
+    vary = [axis for axis in axes[1:] if len({getattr(s.setting, axis) for s in summaries}) > 1]
+    corpora = [s.setting.corpus for s in summaries]
+    vary = vary if len(set(corpora)) < len(corpora) else []
+    names = ["-".join(str(getattr(s.setting, axis)) for axis in ("corpus", *vary)) for s in summaries]
+    return ["".join(sign if sign.isalnum() or sign in "-_." else "-" for sign in name) for name in names]
+
+
+def cells_csv(rows: pd.DataFrame) -> str:
+    """Every cell, selection and part with its metrics over all classes, one a line."""
+    shown = rows[~rows["metric"].str.contains("/")]
+    index = [name for name in _CELL_COLUMNS if name in shown]
+    place = shown.groupby(index, sort=False, dropna=False).ngroup()
+    wide = shown.assign(place=place).pivot(index="place", columns="metric", values="value")
+    bounds = shown.assign(place=place)[shown["metric"] == HEADLINE].set_index("place")[["low", "high"]]
+    lines = shown.assign(place=place).drop_duplicates("place").set_index("place")[index]
+    metrics = [HEADLINE, *sorted(set(wide.columns) - {HEADLINE})]
+    table = pd.concat([lines, wide[metrics[:1]], bounds, wide[metrics[1:]]], axis=1).sort_index()
+    return str(table.map(plain).to_csv(index=False, lineterminator="\n"))
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        aside.write_bytes(content)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
