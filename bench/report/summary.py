@@ -3,7 +3,11 @@
 A setting is one suite on one corpus, task, split, encoder and lead set: all that may stand in one table.
 """
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from itertools import groupby
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -132,51 +136,60 @@ def summarise(frame: pd.DataFrame, views: MetricViews) -> list[Summary]:
 def _summary(setting: Setting, rows: pd.DataFrame, views: MetricViews) -> Summary:
     tested = rows[(rows["part"] == "test") & (rows["metric"] == HEADLINE)]
     fractions = tuple(sorted(float(f) for f in tested["fraction"].unique()))
-    entries = tuple(_entry(own, fractions[-1], views) for _, own in tested.groupby("label", sort=False))
+    by_label: dict[str, list[Any]] = {}
+    for row in tested.itertuples(index=False):
+        by_label.setdefault(str(row.label), []).append(row)
+    entries = tuple(_entry(own, fractions[-1], views) for own in by_label.values())
     done = tested[tested["status"] == Status.DONE.value]
     records, kept, total = (int(done[name].iloc[0]) if len(done) else 0 for name in ("n", "kept", "total"))
     return Summary(setting, fractions, entries, records, kept, total, rows)
 
 
-def _entry(rows: pd.DataFrame, headline: float, views: MetricViews) -> Entry:
-    first = rows.iloc[0]
-    title = first["strategy_title"]
-    done = rows[rows["status"] == Status.DONE.value]
-    at_headline = done[(done["fraction"] == headline) & (done["selection"] == "subset")]
-    wanted = rows[rows["selection"] == "subset"].groupby("fraction").size()
-    scores = {}
-    for _, own in done.groupby(["fraction", "selection"]):
-        fraction, selection = float(own["fraction"].iloc[0]), str(own["selection"].iloc[0])
-        scores[fraction, selection] = _score(own, int(wanted.loc[fraction]), views)
+def _entry(rows: list[Any], headline: float, views: MetricViews) -> Entry:
+    """Args: rows: of the frame as named tuples, headline metric in the test part, one entry."""
+    first = rows[0]
+    done = [row for row in rows if row.status == Status.DONE.value]
+    wanted = Counter(row.fraction for row in rows if row.selection == "subset")
+    scores = {
+        place: _score(list(own), wanted[place[0]], views)
+        for place, own in groupby(sorted(done, key=_place), key=lambda row: _place(row)[:2])
+    }
+    at_headline = [row for row in done if (row.fraction, row.selection) == (headline, "subset")]
     return Entry(
-        label=first["label"],
-        name=title if first["label"] == first["strategy"] else f"{title} ({first['label']})",
-        origin=first["origin"],
-        needs=first["needs"],
-        needs_at_test=first["needs_at_test"],
-        keys=tuple(at_headline["key"]),
-        fit_keys=tuple(at_headline["fit_key"]),
+        label=first.label,
+        name=first.strategy_title
+        if first.label == first.strategy
+        else f"{first.strategy_title} ({first.label})",
+        origin=first.origin,
+        needs=first.needs,
+        needs_at_test=first.needs_at_test,
+        keys=tuple(row.key for row in at_headline),
+        fit_keys=tuple(row.fit_key for row in at_headline),
         scores=scores,
-        cost={name: float(at_headline[name].astype(float).mean()) for name in COST_COLUMNS},
-        missing=_missing(rows),
+        cost={name: _mean([float(getattr(row, name)) for row in at_headline]) for name in COST_COLUMNS},
+        missing=_missing([row for row in rows if row.status != Status.DONE.value]),
     )
 
 
-def _score(rows: pd.DataFrame, wanted: int, views: MetricViews) -> Score:
-    rows = rows.sort_values("seed_index")
-    draws = np.stack([views.draws(key, str(rows["selection"].iloc[0])) for key in rows["key"]])
-    seeds = over_seeds(rows["value"].tolist(), rows["digest"].tolist())
+def _place(row: Any) -> tuple[float, str, int]:
+    return row.fraction, row.selection, row.seed_index
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else float("nan")
+
+
+def _score(rows: Sequence[Any], wanted: int, views: MetricViews) -> Score:
+    draws = np.stack([views.draws(row.key, row.selection) for row in rows])
+    seeds = over_seeds([row.value for row in rows], [row.digest for row in rows])
     return Score(seeds, wanted, mean_interval(draws), draws)
 
 
-def _missing(rows: pd.DataFrame) -> tuple[Missing, ...]:
-    absent = rows[rows["status"] != Status.DONE.value]
+def _missing(rows: Sequence[Any]) -> tuple[Missing, ...]:
+    found: dict[tuple[str, str], list[Any]] = {}
+    for row in rows:
+        found.setdefault((row.status, row.reason), []).append(row)
     return tuple(
-        Missing(
-            tuple(sorted({float(f) for f in own["fraction"]})),
-            tuple(sorted({int(s) for s in own["seed_index"]})),
-            str(status),
-            str(reason),
-        )
-        for (status, reason), own in absent.groupby(["status", "reason"], sort=False)
+        Missing(tuple(sorted({r.fraction for r in own})), tuple(sorted({r.seed_index for r in own})), *why)
+        for why, own in found.items()
     )

@@ -47,7 +47,10 @@ def check_named(name: str) -> list[Check]:
 
 
 def check_strategy(
-    kind: type[Strategy], params: Mapping[str, Any] | None = None, text: str | None = None
+    kind: type[Strategy],
+    params: Mapping[str, Any] | None = None,
+    text: str | None = None,
+    only: frozenset[str] | None = None,
 ) -> list[Check]:
     """Check one strategy; stops at the first broken promise that the rest rest upon.
 
@@ -55,6 +58,7 @@ def check_strategy(
         kind: the strategy.
         params: parameters other than its defaults.
         text: of the file it stands in, searched for fields it reads; None: of the class itself.
+        only: names of checks; None: all.
     """
     checks: list[Check] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -63,6 +67,8 @@ def check_strategy(
         except Exception as error:
             return [Check("declared", False, _reason(error))]
         for name, promise, vital in _promises(kind, text or _text_of(kind)):
+            if only is not None and name not in only:
+                continue
             try:
                 checks.append(Check(name, True, promise(stand)))
             except Exception as error:

@@ -17,7 +17,7 @@ from bench.run.plan import Plan, make_plan
 from bench.run.registry import Registry
 from bench.run.status import Status
 from bench.run.store import Store, StoreError
-from bench.run.suite import CorpusUse, Entry, Suite, SuiteError, load_suite, suite_files
+from bench.run.suite import Entry, Suite, SuiteError, corpus_use, load_suite, suite_files
 
 
 class UserError(Exception):
@@ -93,7 +93,8 @@ class Session:
         entries = tuple(e for e in suite.entries if e.label not in {x.label for x in extra})
         corpora = suite.corpora
         if self.options.corpora:
-            corpora = tuple(_substitute(suite, corpus) for corpus in self.options.corpora)
+            asked = self.options.corpora
+            corpora = tuple(corpus_use(name, self.options.scale, corpus) for corpus in asked)
         return suite.model_copy(update={"entries": entries + extra, "corpora": corpora})
 
     def _only(self, files: tuple[Path, ...]) -> frozenset[str] | None:
@@ -217,16 +218,6 @@ def choose_device(name: str) -> str:
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise CorpusError(f"device {name!r} asked for, but torch sees no GPU; use --device cpu")
     return name
-
-
-def _substitute(suite: Suite, corpus: str) -> CorpusUse:
-    """The suite's use of a corpus, real or simulated, for the one asked for."""
-    base = corpus.removesuffix("-sim")
-    for use in suite.corpora:
-        if use.corpus.removesuffix("-sim") == base:
-            return use.model_copy(update={"corpus": corpus})
-    known = ", ".join(sorted({use.corpus.removesuffix("-sim") for use in suite.corpora}))
-    raise SuiteError(f"suite {suite.name!r} does not run on {corpus!r}; it runs on: {known} (or NAME-sim)")
 
 
 @user_errors

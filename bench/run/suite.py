@@ -122,16 +122,7 @@ def load_suite(name: str, scale: str, overrides: Mapping[str, Any] | None = None
     Raises:
         SuiteError: no such suite or scale, or a value is wrong.
     """
-    files = suite_files()
-    path = Path(name) if name.endswith((".yaml", ".yml")) else files.get(name)
-    if path is None or not path.is_file():
-        raise SuiteError(f"no suite {name!r}; there are: {', '.join(files)} (or give a .yaml file)")
-    try:
-        content = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise SuiteError(f"{path.name} is not valid YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise SuiteError(f"{path.name} holds no suite (a mapping is expected)")
+    content = _read(name)
     scales = content.pop("scales", {})
     if scale not in scales:
         raise SuiteError(f"suite {name!r} has no scale {scale!r}; it has: {', '.join(scales)}")
@@ -142,3 +133,35 @@ def load_suite(name: str, scale: str, overrides: Mapping[str, Any] | None = None
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "suite"
         raise SuiteError(f"suite {name!r} at scale {scale!r}: {where}: {first['msg']}") from error
+
+
+def corpus_use(name: str, scale: str, corpus: str) -> CorpusUse:
+    """How a suite uses a corpus, real or simulated, at this scale or else at any other.
+
+    Raises:
+        SuiteError: it runs on neither; the message lists what it runs on.
+    """
+    scales = _read(name).get("scales", {})
+    ordered = [scales.get(scale, {}), *scales.values()]
+    uses = [use for content in ordered for use in content.get("corpora", [])]
+    base = corpus.removesuffix("-sim")
+    for use in uses:
+        if use["corpus"].removesuffix("-sim") == base:
+            return CorpusUse.model_validate({**use, "corpus": corpus})
+    known = ", ".join(sorted({use["corpus"].removesuffix("-sim") for use in uses}))
+    raise SuiteError(f"suite {name!r} does not run on {corpus!r}; it runs on: {known} (or NAME-sim)")
+
+
+def _read(name: str) -> dict[str, Any]:
+    """A suite file's content."""
+    files = suite_files()
+    path = Path(name) if name.endswith((".yaml", ".yml")) else files.get(name)
+    if path is None or not path.is_file():
+        raise SuiteError(f"no suite {name!r}; there are: {', '.join(files)} (or give a .yaml file)")
+    try:
+        content = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise SuiteError(f"{path.name} is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise SuiteError(f"{path.name} holds no suite (a mapping is expected)")
+    return content

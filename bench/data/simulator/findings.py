@@ -31,7 +31,7 @@ _LEFT_VENTRICLE = np.array([0.80, 0.40, -0.30])  # mean direction of the left ve
 def left_hypertrophy(heart: Heart, severity: np.ndarray) -> None:
     """Voltage: tall R in V5-V6, I and aVL, deep S in V1-V2; a slightly wider complex."""
     heart.vector[:, DEPOLARISATION] *= (1 + 0.48 * severity)[:, None, None]
-    add_force(heart, "rs", severity, (0.38, -0.12, 0.45))
+    add_force(heart, "rs", severity, (0.46, -0.13, 0.56))
     add_force(heart, "s", severity, (0.05, -0.05, 0.20))
     widen(heart, 1 + 0.07 * severity)
 

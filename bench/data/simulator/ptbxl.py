@@ -59,7 +59,7 @@ class Patients:
 
 
 @dataclass(frozen=True)
-class Findings:
+class Shown:
     """What the records of a block show: statements with their likelihoods, and what they do to the heart."""
 
     statements: list[dict[str, float]]
@@ -126,7 +126,7 @@ def _patients(seed: int, block: int, rng: np.random.Generator) -> Patients:
     )
 
 
-def _findings(patients: Patients, owner: np.ndarray, rng: np.random.Generator) -> Findings:
+def _findings(patients: Patients, owner: np.ndarray, rng: np.random.Generator) -> Shown:
     n = len(owner)
     severities = Severities(n)
     statements: list[dict[str, float]] = []
@@ -147,7 +147,7 @@ def _findings(patients: Patients, owner: np.ndarray, rng: np.random.Generator) -
     ventricular, atrial = (np.array([code in s for s in statements]) for code in ("PVC", "PAC"))
     often = rng.choice([0.02, 0.08, 0.2], n, p=[0.5, 0.35, 0.15])
     coupled = np.isin(rhythm, ("BIGU", "TRIGU"))
-    return Findings(
+    return Shown(
         statements=statements,
         severities=severities,
         rhythm=rhythm,
@@ -189,7 +189,7 @@ def _add_borderline(severities: Severities, n: int, rng: np.random.Generator) ->
         severities.demand(finding, slice(None), np.where(rng.random(n) < share, rng.uniform(0, most, n), 0.0))
 
 
-def _plan(age: np.ndarray, pr: np.ndarray, shown: Findings, rng: np.random.Generator) -> Plan:
+def _plan(age: np.ndarray, pr: np.ndarray, shown: Shown, rng: np.random.Generator) -> Plan:
     facts = [RHYTHMS[name] for name in shown.rhythm]
     return Plan(
         kind=np.array([f.kind for f in facts], dtype=object),

@@ -11,6 +11,7 @@ from bench.data.leads import LEADS
 from bench.data.simulator.blocks import BLOCK
 from bench.data.simulator.files import microvolts, write_dat, write_ptbxl_header
 from bench.data.simulator.ptbxl import make_block
+from bench.data.simulator.ptbxl_facts import SUPERCLASS_SETS
 from bench.data.simulator.ptbxl_rows import COLUMNS
 from bench.data.simulator.recording import RATE
 from bench.data.simulator.statements import COLUMNS as STATEMENT_COLUMNS
@@ -69,9 +70,12 @@ def folds(patient: pd.Series, stratum: pd.Series) -> np.ndarray:
     """Folds 1 to 10 (n,) by patient: within each stratum patients are dealt out in turn, as they come.
 
     Each stratum begins at another fold. A patient's fold depends only on the patients before it.
+
+    Args:
+        stratum: keys of `SUPERCLASS_SETS`.
     """
     patients = pd.DataFrame({"patient": patient, "stratum": stratum}).drop_duplicates("patient")
-    starts = {name: 3 * place for place, name in enumerate(sorted(set(stratum)))}
+    starts = {name: 3 * place for place, name in enumerate(SUPERCLASS_SETS)}
     turn = patients.groupby("stratum").cumcount() + patients["stratum"].map(starts)
     fold = dict(zip(patients["patient"], turn % 10 + 1, strict=True))
     return patient.map(fold).to_numpy()

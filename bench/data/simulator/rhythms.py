@@ -110,14 +110,19 @@ def _fibrillation_cycles(cycle: np.ndarray, rng: np.random.Generator) -> np.ndar
     return np.maximum(cycle[:, None] * rng.gamma(shape, 1 / shape, (len(cycle), BEATS)), 0.27)
 
 
+def _flutter_wave(cycle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Flutter's own cycle (n,), s, near 0.21, and its conduction ratio, for a wanted mean RR interval."""
+    ratio = np.clip(np.rint(cycle / 0.21), 2, 6)
+    return cycle / ratio, ratio
+
+
 def _flutter_cycles(cycle: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Whole multiples of the flutter cycle: 2:1, 3:1 or 4:1, in half of the records changing as they go."""
     n = len(cycle)
-    atrial = 60 / np.clip(rng.normal(285, 28, n), 220, 350)
-    ratio = np.clip(np.rint(cycle / atrial), 2, 6)[:, None]
-    change = rng.choice([-1, 0, 1, 2], p=[0.2, 0.5, 0.1, 0.2], size=(n, BEATS))
+    atrial, ratio = _flutter_wave(cycle)
+    change = rng.choice([-1, 0, 1, 2], p=[0.25, 0.5, 0.15, 0.1], size=(n, BEATS))
     varying = rng.random((n, 1)) < 0.5
-    return atrial[:, None] * np.maximum(ratio + np.where(varying, change, 0), 2)
+    return atrial[:, None] * np.maximum(ratio[:, None] + np.where(varying, change, 0), 2)
 
 
 def _clockwork(cycle: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -198,9 +203,7 @@ def _flutter(rhythm: Rhythm, rows: np.ndarray, plan: Plan, rng: np.random.Genera
     """No P waves; a saw-tooth whose cycle divides the RR intervals."""
     rhythm.p[rows] = np.nan
     rhythm.fluttering[rows] = True
-    rr = np.diff(rhythm.onset[rows], axis=1)
-    ratio = np.maximum(np.rint(rr / 0.21), 2)
-    cycle = np.median(rr / ratio, axis=1, keepdims=True)
+    cycle = _flutter_wave(60 / plan.rate[rows])[0][:, None]
     start = rhythm.onset[rows, :1] + rng.random((len(rows), 1)) * cycle
     rhythm.wavelet[rows] = start + cycle * np.arange(WAVELETS)
 
