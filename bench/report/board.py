@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.report.figures import Figure
-from bench.report.summary import Summary
 from bench.report.table import Table
 from bench.run.suite import Suite
 
@@ -19,10 +18,12 @@ class Section:
     """One setting on the page.
 
     Attributes:
+        name: of the setting.
         tables: shown in full; details: shown folded.
     """
 
-    summary: Summary
+    name: str
+    simulated: bool
     tables: tuple[Table, ...]
     details: tuple[Table, ...]
 

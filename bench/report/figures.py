@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.report import words
-from bench.report.summary import Entry, Summary
+from bench.report.summary import Entry, Summary, names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +17,7 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
 _GREYS = ("0.35", "0.5", "0.62", "0.2", "0.7", "0.45")
 _DASHES = ((4, 2), (1, 1.5), (5, 1.5, 1, 1.5), (2, 1), (7, 2), (3, 1, 1, 1, 1, 1))
 _PANEL, _LEGEND = (4.8, 4.2), 2.3  # inches
+_ACROSS = 3  # panels
 
 
 @dataclass(frozen=True)
@@ -52,24 +53,30 @@ def label_efficiency(summaries: Sequence[Summary]) -> Figure | None:
     looks = _looks(shown)
     style = {
         "svg.hashsalt": "leadboard",
-        "svg.fonttype": "path",
         "font.family": "DejaVu Sans",
         "font.size": 9,
+        "legend.handlelength": 3.2,
     }
     with rc_context(style):
-        canvas = Canvas(figsize=(_PANEL[0] * len(shown) + _LEGEND, _PANEL[1]), layout="constrained")
-        axes = canvas.subplots(1, len(shown), squeeze=False)[0]
-        for summary, ax in zip(shown, axes, strict=True):
-            _panel(ax, summary, looks)
-        handles = {
-            line.get_label(): line for ax in axes for line in ax.get_lines() if line.get_label() in looks
-        }
-        names = [name for name in looks if name in handles]
-        canvas.legend([handles[name] for name in names], names, loc="outside right upper", frameon=False)
-        svg, png = io.BytesIO(), io.BytesIO()
-        canvas.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
-        canvas.savefig(png, format="png", dpi=160, metadata={"Software": None})
-    return Figure("label_efficiency", _caption(shown), svg.getvalue(), png.getvalue())
+        across, down = min(len(shown), _ACROSS), -(-len(shown) // _ACROSS)
+        canvas = Canvas(figsize=(_PANEL[0] * across + _LEGEND, _PANEL[1] * down), layout="constrained")
+        axes = list(canvas.subplots(down, across, squeeze=False).flat)
+        for ax in axes[len(shown) :]:
+            ax.set_axis_off()
+        for summary, name, ax in zip(shown, names(shown), axes, strict=False):
+            _panel(ax, summary, name, looks)
+        lines = {line.get_label(): line for ax in axes for line in ax.get_lines()}
+        ordered = [name for name in looks if name in lines]
+        canvas.legend([lines[name] for name in ordered], ordered, loc="outside right upper", frameon=False)
+        svg = _saved(canvas, "svg", {"Date": None, "Creator": None})
+        png = _saved(canvas, "png", {"Software": None})
+    return Figure("label_efficiency", _caption(shown), svg, png)
+
+
+def _saved(canvas: Any, form: str, metadata: dict[str, None]) -> bytes:
+    buffer = io.BytesIO()
+    canvas.savefig(buffer, format=form, dpi=160, metadata=metadata)
+    return buffer.getvalue()
 
 
 def _caption(shown: Sequence[Summary]) -> str:
@@ -108,7 +115,7 @@ def _looks(summaries: Sequence[Summary]) -> dict[str, _Look]:
     return looks
 
 
-def _panel(ax: "Axes", summary: Summary, looks: dict[str, _Look]) -> None:
+def _panel(ax: "Axes", summary: Summary, name: str, looks: dict[str, _Look]) -> None:
     import seaborn
 
     seaborn.despine(ax=ax)
@@ -124,7 +131,7 @@ def _panel(ax: "Axes", summary: Summary, looks: dict[str, _Look]) -> None:
     ax.grid(axis="y", color="0.9", linewidth=0.7)
     ax.set_axisbelow(True)
     mark = " — SIMULATED" if summary.setting.simulated else ""
-    ax.set_title(f"{summary.setting.corpus}, {summary.setting.task}{mark}", fontsize=10, loc="left")
+    ax.set_title(f"{name}{mark}", fontsize=10, loc="left")
 
 
 def _line(ax: "Axes", summary: Summary, entry: Entry, look: _Look) -> None:

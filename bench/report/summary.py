@@ -86,6 +86,11 @@ class Entry:
     cost: dict[str, float]
     missing: tuple[Missing, ...]
 
+    @property
+    def paid_for(self) -> tuple[str, ...]:
+        """Fields read in training: what is needed at test time is needed of the training records too."""
+        return tuple(sorted({*self.needs, *self.needs_at_test}))
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -124,6 +129,13 @@ class Summary:
     def unscored(self) -> list[Entry]:
         """Entries without a headline score."""
         return [entry for entry in self.entries if not self.score(entry)]
+
+
+def names(summaries: Sequence[Summary]) -> list[str]:
+    """A name a setting: corpus and task, and whatever else tells settings of one suite apart."""
+    axes = ("corpus", "task", "split", "encoder", "lead_set", "eval_lead_set")
+    vary = [axis for axis in axes[2:] if len({getattr(summary.setting, axis) for summary in summaries}) > 1]
+    return [", ".join(str(getattr(s.setting, axis)) for axis in (*axes[:2], *vary)) for s in summaries]
 
 
 def summarise(frame: pd.DataFrame, views: MetricViews) -> list[Summary]:

@@ -70,8 +70,10 @@ class Table:
 
     def blocks(self) -> list[tuple[str, list[TableRow]]]:
         """Rows by block, in order."""
-        names = list(dict.fromkeys(row.block for row in self.rows))
-        return [(name, [row for row in self.rows if row.block == name]) for name in names]
+        found: dict[str, list[TableRow]] = {}
+        for row in self.rows:
+            found.setdefault(row.block, []).append(row)
+        return list(found.items())
 
 
 class Footnotes:

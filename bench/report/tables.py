@@ -96,7 +96,7 @@ def _board_row(
     cells = [Cell(entry.name), *_headline_cells(summary, entry, standing, notes)]
     cells.append(Cell(f"{standing.rank} ({standing.low}–{standing.high})" if standing else DASH))
     cells.append(Cell(_letter(standing.group) if standing else DASH))
-    cells += [Cell(words.paid_for(entry.needs)), Cell(words.paid_for(entry.needs_at_test))]
+    cells += [Cell(words.paid_for(entry.paid_for)), Cell(words.paid_for(entry.needs_at_test))]
     for place in places:
         cells.append(_score_cell(summary.score(entry, *place), at[place].get(entry.label), notes))
     cells += [Cell(words.size(entry.cost[name])) for name in ("views", "lead_samples")]
@@ -132,7 +132,7 @@ def _score_cell(score: Score | None, standing: Standing | None, notes: Footnotes
 
 def _board_data(summary: Summary, entry: Entry, standing: Standing | None) -> dict[str, Any]:
     data: dict[str, Any] = {"label": entry.label, "strategy": entry.name, "origin": entry.origin}
-    data |= {"paid_for": " ".join(entry.needs), "needs_at_test": " ".join(entry.needs_at_test)}
+    data |= {"paid_for": " ".join(entry.paid_for), "needs_at_test": " ".join(entry.needs_at_test)}
     place = (standing.rank, standing.low, standing.high, _letter(standing.group)) if standing else (None,) * 4
     data |= dict(zip(("rank", "rank_low", "rank_high", "tie_group"), place, strict=True))
     data |= score_data(summary.score(entry))
@@ -166,8 +166,7 @@ def _explained(summary: Summary, resamples: int) -> str:
         " of the mean over seeds; the spread over seeds stands apart. Bold: best strategy, underlined: second;"
         " † not separable from the best (paired bootstrap, Holm-corrected). A tie group holds what cannot be told"
         " from its best. Everything was chosen on the label fraction's own validation records unless a column says"
-        " otherwise. Paid for: what a strategy reads in training beside the signal; the probe's labels are not"
-        " counted."
+        " otherwise. Paid for: what training reads beside the signal; the probe's labels are not counted."
     )
     if can_separate(len(summary.ranked("strategy")), resamples):
         return text

@@ -5,6 +5,7 @@ corpus with the tables. Real and simulated results never share a file.
 """
 
 import json
+import re
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from bench.report.figures import label_efficiency
 from bench.report.frame import HEADLINE, build_frame
 from bench.report.paper_tables import paper_tables
 from bench.report.provenance import provenance
-from bench.report.summary import Summary, summarise
+from bench.report.summary import Summary, names, summarise
 from bench.report.table import Table, plain, to_csv, to_latex, to_markdown
 from bench.report.tables import board, selection
 from bench.report.views import MetricViews
@@ -74,7 +75,8 @@ def _suite_files(
 ) -> Iterator[tuple[str, bytes]]:
     """Relative path and content of every file of one suite."""
     summaries = summarise(rows, views)
-    sections = [_section(plan, suite, summary, views.resamples) for summary in summaries]
+    named = zip(summaries, names(summaries), strict=True)
+    sections = [_section(plan, suite, summary, name, views.resamples) for summary, name in named]
     for section, folder in zip(sections, folders(summaries), strict=True):
         for table in (*section.tables, *section.details):
             yield f"{folder}/{table.name}.csv", to_csv(table).encode()
@@ -90,7 +92,7 @@ def _suite_files(
     yield "board.html", page(suite, sections, [figure] if figure else [], origin).encode()
 
 
-def _section(plan: Plan, suite: Suite, summary: Summary, resamples: int) -> Section:
+def _section(plan: Plan, suite: Suite, summary: Summary, name: str, resamples: int) -> Section:
     """A paper's suite shows the paper's tables first, with our board folded; any other suite shows the board."""
     paper = paper_tables(plan, summary, suite)
     ours = board(summary, suite, resamples)
@@ -98,17 +100,14 @@ def _section(plan: Plan, suite: Suite, summary: Summary, resamples: int) -> Sect
     details: list[Table] = [*([ours] if paper else []), *([by_class] if by_class else [])]
     details += [selection(summary, suite)] if len(summary.fractions) > 1 else []
     details += [comparisons(summary, suite, resamples), no_result(summary, suite)]
-    return Section(summary, tuple(paper) or (ours,), tuple(details))
+    return Section(name, summary.setting.simulated, tuple(paper) or (ours,), tuple(details))
 
 
 def folders(summaries: Sequence[Summary]) -> list[str]:
-    """A folder name a setting: the corpus, and whatever else tells settings of one suite apart."""
-    axes = ("corpus", "task", "split", "encoder", "lead_set", "eval_lead_set")
-    vary = [axis for axis in axes[1:] if len({getattr(s.setting, axis) for s in summaries}) > 1]
-    corpora = [s.setting.corpus for s in summaries]
-    vary = vary if len(set(corpora)) < len(corpora) else []
-    names = ["-".join(str(getattr(s.setting, axis)) for axis in ("corpus", *vary)) for s in summaries]
-    return ["".join(sign if sign.isalnum() or sign in "-_." else "-" for sign in name) for name in names]
+    """A folder name a setting: its corpus where that is enough, else its whole name."""
+    corpora = [summary.setting.corpus for summary in summaries]
+    plain_names = corpora if len(set(corpora)) == len(corpora) else names(summaries)
+    return [re.sub(r"[^\w.-]+", "-", name) for name in plain_names]
 
 
 def cells_csv(rows: pd.DataFrame) -> str:

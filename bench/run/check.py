@@ -3,11 +3,14 @@
 import inspect
 import tempfile
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from bench.run import check_interface as interface
 from bench.run import check_training as training
@@ -61,7 +64,7 @@ def check_strategy(
         only: names of checks; None: all.
     """
     checks: list[Check] = []
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _one_thread():
         try:
             stand = Stand(kind, params or {}, Path(folder))
         except Exception as error:
@@ -98,6 +101,17 @@ def _promises(kind: type[Strategy], text: str) -> list[tuple[str, Promise, bool]
         ("learns", training.learns, False, True),
     ]
     return [(name, promise, vital) for name, promise, vital, only in promises if kind.trained or not only]
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """As cells run by default; a small encoder gains nothing from more."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _text_of(kind: type[Strategy]) -> str:

@@ -22,8 +22,9 @@ from bench.train.strategy import Batch, Field, Fields, Info, Loss, Step, Strateg
 
 CPU = torch.device("cpu")
 LEADS = "all-12"
+WINDOW = 300
 ENCODER = {"width": 4, "dim": 16}
-STEPS = 8
+STEPS = 6
 BATCHES = (64, 3, 2)
 
 _TRAIN, _REST = np.split(np.arange(RECORDS), [80])
@@ -76,7 +77,9 @@ class Stand:
     def __init__(self, kind: type[Strategy], params: Mapping[str, Any], folder: Path) -> None:
         self.kind, self.params = kind, dict(params)
         self.corpus: PreparedCorpus = write_check_corpus(folder / "corpus")
-        specs = [InputSpec(rate=self.corpus.rate, window=400, instance=unit) for unit in ("record", "lead")]
+        specs = [
+            InputSpec(rate=self.corpus.rate, window=WINDOW, instance=unit) for unit in ("record", "lead")
+        ]
         reasons = [kind.incompatible(self.info(spec), self.checked(self.params)) for spec in specs]
         self.refused = reasons[0] if all(reasons) else None
         self.input = specs[1] if reasons[0] and not reasons[1] else specs[0]

@@ -14,9 +14,8 @@ from bench.data.corpus import PreparedCorpus
 from bench.data.splits import SkipFraction, Split, check_label_subset, label_subset, make_split
 from bench.run.cell import AnyCell, EmbedCell, EncoderSpec, FitCell, PredictCell, StrategySpec, Subset
 from bench.run.registry import Found, Registry, Source, code_hash, encoders
-from bench.run.suite import CorpusUse, Entry, Suite, SuiteError
+from bench.run.suite import CorpusUse, Entry, Suite, SuiteError, budget_of
 from bench.run.work import Job
-from bench.train.budget import Budget
 from bench.train.build import Rows, make_info
 from bench.train.seeding import derive_seed
 from bench.train.strategy import Classifier, Field, Strategy
@@ -235,7 +234,7 @@ class _Expansion:
         needs = kind.needs_with(params)
         labelled = Field.LABELS in needs
         rows, subset = self._subset(fraction if labelled else 1.0, seed_index)
-        budget = Budget.model_validate({**suite.budget.model_dump(), **entry.budget})
+        budget = budget_of(suite, entry)
         if not kind.trained:
             budget = budget.model_copy(update={"steps": 0})
         task = self.use.task if labelled else None

@@ -65,6 +65,7 @@ class Suite(_Frozen):
 
     Attributes:
         seed: every random number of the suite derives from it; `seeds`: how many seed indices.
+        budgets: overrides of the budget by entry label, on top of the entry's own (a scale's learning rates, say).
         lead_sets: trained; `eval_lead_sets`: evaluated, by default the trained one.
         label_fractions: shares of the training patients whose labels are visible.
         min_patients: fewest patients a class that a label subset may hold; else the fraction is skipped.
@@ -81,6 +82,7 @@ class Suite(_Frozen):
     encoder: EncoderSpec
     entries: tuple[Entry, ...]
     budget: Budget
+    budgets: dict[str, dict[str, Any]] = {}
     lead_sets: tuple[str, ...] = ("all-12",)
     eval_lead_sets: tuple[str, ...] = ()
     label_fractions: tuple[float, ...] = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
@@ -97,6 +99,9 @@ class Suite(_Frozen):
         for entry in self.entries:
             if entry.init and entry.init not in labels:
                 raise ValueError(f"entry {entry.label!r} starts from {entry.init!r}, which is no entry")
+        for label in self.budgets:
+            if label not in labels:
+                raise ValueError(f"budgets names {label!r}, which is no entry")
         for name in (*self.lead_sets, *self.eval_lead_sets):
             if name not in LEAD_SETS:
                 raise ValueError(f"no lead set {name!r}; there are: {', '.join(LEAD_SETS)}")
@@ -165,3 +170,16 @@ def _read(name: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise SuiteError(f"{path.name} holds no suite (a mapping is expected)")
     return content
+
+
+def budget_of(suite: Suite, entry: Entry) -> Budget:
+    """What an entry's fit may spend: the suite's budget, the entry's overrides, the scale's for this entry."""
+    changes = entry.budget | suite.budgets.get(entry.label, {})
+    try:
+        return Budget.model_validate({**suite.budget.model_dump(), **changes})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise SuiteError(
+            f"suite {suite.name!r}: budget of entry {entry.label!r}: {where}: {first['msg']}"
+        ) from None

@@ -33,12 +33,13 @@ class Bench:
     store: Store
     finished: str = "2024-05-01T12:00:00+00:00"
     rows: dict[tuple[str, float, int], Row] = field(default_factory=dict)
+    known: dict[str, np.ndarray] = field(default_factory=dict)
 
     def add(self, label: str, fraction: float = 1.0, seed: int = 0, skipped: str = "", **changes: Any) -> Row:
         """A planned evaluation, with its fit and predict cells."""
         suite = self.plan.suites[0]
         task = changes.get("task", TASK)
-        rows = _rows(self.corpus, task)
+        rows = self.parts(task)
         fit = _fit_cell(self.corpus, suite, label, seed)
         predict = _predict_cell(self.corpus, suite, task, fraction, seed, fit.key())
         row = Row(
@@ -65,7 +66,9 @@ class Bench:
     def table(self, row: Row, scores: np.ndarray, selections: tuple[str, ...] = ("subset",)) -> pd.DataFrame:
         """Score rows of the validation and the test part."""
         parts = self.plan.jobs[row.key].rows
-        targets = self.corpus.targets(row.task).reindex(self.corpus.records["record"]).to_numpy(np.int8)
+        targets = (
+            self.corpus.targets(row.task).reindex(self.corpus.records["record"]).fillna(0).to_numpy(np.int8)
+        )
         classes = self.corpus.tasks[row.task].classes
         pieces = []
         for selection in selections:
@@ -100,9 +103,22 @@ class Bench:
 
     def truth(self, task: str = TASK) -> np.ndarray:
         """(records of val then test, K) targets, in the order `finish` takes scores."""
-        rows = _rows(self.corpus, task)
-        targets = self.corpus.targets(task).reindex(self.corpus.records["record"]).to_numpy(float)
-        return targets[np.concatenate([rows.val, rows.test])]
+        rows = self.parts(task)
+        return self.targets(task)[np.concatenate([rows.val, rows.test])].astype(float)
+
+    def targets(self, task: str) -> np.ndarray:
+        """(R, K) of every record."""
+        if task not in self.known:
+            wide = self.corpus.targets(task).reindex(self.corpus.records["record"]).fillna(0)
+            self.known[task] = wide.to_numpy(np.int8)
+        return self.known[task]
+
+    def parts(self, task: str) -> Rows:
+        """The corpus's own parts."""
+        labelled = self.targets(task).any(axis=1)
+        part = self.corpus.records["part"].to_numpy()
+        train, val, test = (np.flatnonzero((part == name) & labelled) for name in ("train", "val", "test"))
+        return Rows(train, train, val, val, test)
 
     def noisy(self, noise: float, seed: int, task: str = TASK) -> np.ndarray:
         """Probabilities that know the truth up to noise."""
@@ -129,13 +145,6 @@ def make_bench(folder: Path, records: int = 60, **suite: Any) -> Bench:
     made = Suite.model_validate(content | suite)
     corpora = {corpus_id(made, use): corpus for use in made.corpora}
     return Bench(corpus, Plan([made], corpora), Store(folder / "store"))
-
-
-def _rows(corpus: PreparedCorpus, task: str) -> Rows:
-    labelled = corpus.records["record"].isin(corpus.targets(task).index).to_numpy()
-    part = corpus.records["part"].to_numpy()
-    train, val, test = (np.flatnonzero((part == name) & labelled) for name in ("train", "val", "test"))
-    return Rows(train, train, val, val, test)
 
 
 def _described(

@@ -13,7 +13,7 @@ from baselines.label_prior import LabelPrior
 from baselines.metadata_only import MetadataOnly
 from baselines.random_encoder import RandomEncoder
 from baselines.supervised import Supervised
-from bench.run.check_stand import CPU, STEPS, Stand
+from bench.run.check_stand import CPU, STEPS, WINDOW, Stand
 from bench.train.build import build, finish
 from bench.train.checkpoint import from_bytes, to_bytes
 from bench.train.fit import Fit, Seeds, state_hash
@@ -85,9 +85,9 @@ def finetuning(tmp_path, pretrained, **params) -> tuple[Stand, Fit]:
 
 
 def test_it_starts_from_the_parents_embedding(tmp_path, pretrained):
-    before = pretrained.eval().embed(batch(signals(4, samples=400)))
+    before = pretrained.eval().embed(batch(signals(4, samples=WINDOW)))
     _, fit = finetuning(tmp_path, pretrained)
-    assert torch.equal(fit.strategy.eval().embed(batch(signals(4, samples=400))), before)
+    assert torch.equal(fit.strategy.eval().embed(batch(signals(4, samples=WINDOW))), before)
     assert fit.strategy.encoder is pretrained.encoder
     assert fit.strategy.encoder.leads == 6
 
@@ -131,7 +131,7 @@ def test_stored_once_and_rebuilt_around_an_untrained_parent(tmp_path, pretrained
     fresh = {"init": Stand(ClocsLead, {}, tmp_path / "fresh").build(seed=9)}
     rebuilt = build(stand.recipe({}), CPU, Seeds(9, 9), fresh)
     rebuilt.load_state_dict(from_bytes(content), strict=True)
-    b = batch(signals(4, samples=400))
+    b = batch(signals(4, samples=WINDOW))
     assert torch.equal(rebuilt.eval().logits(b), trained.logits(b))
 
 

@@ -34,7 +34,9 @@ def test_random_crops_lie_within_their_record_at_starts_of_their_own():
     views = strategy.views(b, generator())
     assert views.signal.shape == (100, 12, 20)
     start = views.signal[:, 0, 0] - 1000 * views.source
-    assert torch.equal(views.signal[:, 3], ramp[views.source, 0].gather(1, start.long()[:, None] + torch.arange(20)))
+    assert torch.equal(
+        views.signal[:, 3], ramp[views.source, 0].gather(1, start.long()[:, None] + torch.arange(20))
+    )
     assert start.min() == 0
     assert start.max() == 20
     assert not torch.equal(start[:50], start[50:])

@@ -57,7 +57,9 @@ def test_a_record_without_group_is_a_negative_but_no_anchor():
     signal = torch.eye(4)[:, :, None].contiguous()
     b = batch(signal, age=[20.0, 21.0, NAN, 60.0], sex=[0, 0, 0, 1])
     strategy = make(Demographics, info(leads=4))
-    assert float(strategy.loss(b, strategy.views(b, generator()), STEP).total.detach()) == pytest.approx(math.log(3))
+    assert float(strategy.loss(b, strategy.views(b, generator()), STEP).total.detach()) == pytest.approx(
+        math.log(3)
+    )
 
 
 def test_other_edges():

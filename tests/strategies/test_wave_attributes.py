@@ -54,7 +54,9 @@ def test_epsilon_matches_within_h():
     h = 3.0
     mask = positives(fitted(data, mode="epsilon", h=h), data)
     points = standardised(data.double().numpy())
-    expected = {(i, j) for i in range(30) for j in range(i + 1, 30) if np.linalg.norm(points[i] - points[j]) <= h}
+    expected = {
+        (i, j) for i in range(30) for j in range(i + 1, 30) if np.linalg.norm(points[i] - points[j]) <= h
+    }
     assert 5 < len(expected) < 400
     assert pairs(mask) == expected
 
@@ -79,7 +81,9 @@ def test_a_missing_attribute_takes_the_training_median():
     known = data[torch.arange(41) != 3, 1].double()
     filled = data.double().clone()
     filled[3, 1] = strategy.median[1].double()
-    assert known.sort().values[19] == pytest.approx(float(strategy.median[1]))  # the lower of forty's two middle ones
+    assert known.sort().values[19] == pytest.approx(
+        float(strategy.median[1])
+    )  # the lower of forty's two middle ones
     assert torch.allclose(strategy.mean.double(), filled.mean(0), rtol=1e-5)
     assert torch.allclose(strategy.sd.double(), filled.std(0), rtol=1e-5)
 

@@ -1,0 +1,202 @@
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from bench.report import published as module
+from bench.report.frame import build_frame
+from bench.report.paper_tables import paper_tables
+from bench.report.published import Check, Layout, LayoutRow, judge, layouts, papers, published
+from bench.report.summary import summarise
+from bench.report.views import MetricViews, ReportError
+from bench.run.suite import suite_files
+from tests.report.hand_made import make_bench
+
+
+def test_every_published_cell_has_a_row_of_ours_or_a_reason():
+    assert "goodviews" in papers()
+    for paper in papers():
+        tables = layouts(paper)
+        for number in published(paper):
+            rows = [row for row in tables[number.table].rows if row.row == number.row]
+            assert len(rows) == 1, (paper, number)
+            sized = tables[number.table].kind == "class_sizes"
+            assert rows[0].label or rows[0].reason or sized, (paper, number)
+
+
+def test_every_label_of_a_layout_is_an_entry_of_the_papers_suite():
+    for paper in papers():
+        suite = yaml.safe_load(suite_files()[paper].read_text())
+        entries = [e if isinstance(e, str) else e.get("label", e["strategy"]) for e in suite["entries"]]
+        for layout in layouts(paper).values():
+            if layout.kind == "scores":
+                assert {row.label for row in layout.rows if row.label} <= set(entries)
+
+
+def test_every_footnote_of_a_layout_exists_and_is_used():
+    for paper in papers():
+        for layout in layouts(paper).values():
+            used = {key for row in layout.rows for key in row.footnotes} | set(layout.table_footnotes)
+            assert used == set(layout.footnotes)
+
+
+def test_published_values_of_good_views():
+    values = {(n.table, n.row): (n.mean, n.spread) for n in published("goodviews")}
+    assert values["table1", "Supervised Baseline"] == (81.4, 1.3)
+    assert values["table1", "Strategy 4 (Rhythms)"] == (99.3, 0.0)
+    assert values["table2", "All"][0] == 10369
+    assert len(values) == 12
+
+
+@pytest.fixture
+def paper(tmp_path, monkeypatch) -> Path:
+    folder = tmp_path / "papers" / "goodviews"
+    shutil.copytree(module.PAPERS / "goodviews", folder)
+    monkeypatch.setattr(module, "PAPERS", folder.parent)
+    return folder
+
+
+def test_an_uncovered_published_cell_is_refused(paper):
+    content = yaml.safe_load((paper / "tables.yaml").read_text())
+    del content["table1"]["rows"][3]
+    (paper / "tables.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(ReportError, match=r"no row for table1, 'Strategy 2 \(SimCLR\)'"):
+        layouts("goodviews")
+
+
+def test_an_unknown_word_in_a_layout_is_refused(paper):
+    content = yaml.safe_load((paper / "tables.yaml").read_text())
+    content["table1"]["rows"][0]["lable"] = "x"
+    (paper / "tables.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(ReportError, match="rows.0.lable"):
+        layouts("goodviews")
+
+
+LAYOUT = Layout(
+    kind="scores",
+    title="T",
+    corpus="chapman",
+    records=100,
+    checks=(
+        Check(what="steps", path="fit.budget.steps", published=4900),
+        Check(what="width", path="fit.encoder.width", published=64, default=64),
+        Check(what="own similarity", path="fit.params.own", published=True),
+    ),
+    rows=(LayoutRow(row="A", label="a"),),
+)
+ROW = LAYOUT.rows[0]
+
+
+def _facts(**changes):
+    facts = {"simulated": False, "scale": "paper", "records": 100, "fit": {"budget": {"steps": 4900}}}
+    return facts | changes
+
+
+def test_same_conditions():
+    verdict = judge(LAYOUT, ROW, _facts())
+    assert (verdict.word, verdict.reasons, verdict.differences) == ("same", (), ())
+
+
+def test_near_lists_every_difference():
+    fit = {"budget": {"steps": 300}, "encoder": {"width": 8}, "params": {"own": False}}
+    verdict = judge(LAYOUT, ROW, _facts(fit=fit, records=95))
+    assert verdict.word == "near"
+    assert verdict.differences == (
+        "steps 300 (published: 4,900)",
+        "width 8 (published: 64)",
+        "own similarity no (published: yes)",
+        "records 95 (published: 100)",
+    )
+
+
+def test_a_row_may_have_conditions_of_its_own():
+    own = LayoutRow(
+        row="A",
+        label="a",
+        differs=("views",),
+        checks=(Check(what="steps", path="fit.budget.steps", published=9750),),
+    )
+    verdict = judge(LAYOUT, own, _facts())
+    assert verdict.word == "near"
+    assert verdict.differences == ("steps 4,900 (published: 9,750)", "views")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"simulated": True, "records": 100}, "simulated cohort"),
+        ({"scale": "quick"}, "scale quick"),
+        ({"records": 89}, "89 of the published 100 records"),
+    ],
+)
+def test_not_comparable_says_why(change, reason):
+    verdict = judge(LAYOUT, ROW, _facts(**change))
+    assert verdict.word == "not comparable"
+    assert reason in verdict.reasons[0]
+
+
+def _tables(bench, *, facts=None):
+    if facts:
+        bench.corpus.facts.update(facts)
+    views = MetricViews(bench.store, 100)
+    (summary,) = summarise(build_frame(bench.plan, bench.store, 100), views)
+    return {table.name: table for table in paper_tables(bench.plan, summary, bench.plan.suites[0])}
+
+
+def test_table1_shows_published_and_ours_with_verdict_and_controls(tmp_path):
+    bench = make_bench(tmp_path, name="goodviews", label_fractions=(1.0,))
+    for seed in range(2):
+        bench.finish(bench.add("simclr", seed=seed), bench.truth() if seed else bench.truth() * 0 + 0.5)
+        bench.finish(bench.add("random_encoder", seed=seed, origin="baseline"), bench.noisy(3, seed))
+    failed = bench.add("rhythm")
+    bench.store.fail(failed.key, "failed", "Diverged", "")
+    table = _tables(bench)["table1"]
+    rows = {row.data["row"] or row.data["ours"]: row for row in table.rows}
+    assert [row.data["row"] for row in table.rows[:7]] == [n.row for n in published("goodviews")[:7]]
+    ours = rows["Strategy 2 (SimCLR)"].data
+    assert (ours["macro_auroc"], ours["seed_low"], ours["seed_high"]) == (0.75, 0.5, 1.0)
+    assert ours["difference"] == pytest.approx(75 - 89.6)
+    assert ours["verdict"] == "not comparable"
+    assert "simulated cohort" in ours["because"]
+    shown = [cell.text for cell in rows["Strategy 2 (SimCLR)"].cells]
+    assert shown[2:9:2] == ["89.6", "75.0", shown[6], "−14.6"]
+    assert shown[5] == "50.0 to 100.0"
+    assert table.columns[5].head == "range over 2 seeds"
+    assert rows["Strategy 4 (Rhythms)"].data["because"] == "failed: Diverged"
+    assert rows["Strategy 5 (Attributes)"].data["because"] == "The run did not ask for 'wave_attributes'"
+    assert rows["random_encoder"].block.startswith("ours only")
+    assert any("81.4, the text 84.1" in note for note in table.footnotes)
+
+
+def test_table2_counts_the_corpus_at_hand_and_says_whose_it_is(tmp_path):
+    bench = make_bench(tmp_path, name="goodviews", label_fractions=(1.0,))
+    bench.add("simclr")
+    labels = bench.corpus.labels
+    labels.loc[labels["task"] == "rhythm", "label"] = "SB"
+    bench.corpus.tasks["rhythm"] = type(bench.corpus.tasks["rhythm"])("rhythm", "single", ("SB", "SR"))
+    table = _tables(bench, facts={"paper_cohort": {"AFIB": 2218, "SB": 3871, "all": 10369}})["table2"]
+    rows = {row.data["class"]: row.data for row in table.rows}
+    assert (rows["SB"]["here"], rows["SB"]["printed_minus_here"]) == (60, 2218 - 60)
+    assert (rows["All"]["here"], rows["All"]["true"], rows["All"]["printed_minus_true"]) == (60, 10369, 0)
+    assert (rows["AFIB"]["here"], rows["AFIB"]["printed_minus_true"]) == (None, 3669 - 2218)
+    assert table.title.startswith("SIMULATED DATA.")
+    assert [column.head for column in table.columns][2] == "in tiny-sim"
+
+
+def test_published_csv_keeps_its_columns():
+    header = list(pd.read_csv(module.PAPERS / "goodviews" / "published.csv").columns)
+    assert header == [
+        "paper",
+        "table",
+        "row",
+        "dataset",
+        "metric",
+        "setting",
+        "mean",
+        "std",
+        "seeds",
+        "split",
+        "note",
+    ]

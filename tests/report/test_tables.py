@@ -1,0 +1,210 @@
+import numpy as np
+import pytest
+
+from bench.report import words
+from bench.report.details import classes, comparisons, no_result
+from bench.report.frame import build_frame
+from bench.report.summary import Summary, summarise
+from bench.report.tables import CONTROLS, NOTHING, STRATEGIES, board, selection
+from bench.report.views import MetricViews
+from tests.report.hand_made import Bench, make_bench
+
+SKIPPED = "label fraction 0.1 leaves class slow with 1 patient (2 needed)"
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory) -> Bench:
+    """Three strategies, two controls, two seeds, two fractions; one failed, one fraction skipped."""
+    return _filled(make_bench(tmp_path_factory.mktemp("board"), records=240))
+
+
+def _filled(bench: Bench) -> Bench:
+    constant = 0 * bench.truth() + 0.5
+    for seed in range(2):
+        for fraction in (0.1, 1.0):
+            good = bench.truth() if fraction == 1.0 else bench.noisy(1.5, seed)
+            bench.finish(bench.add("good", fraction, seed, needs=("labels",)), good, seconds=10.0 + 10 * seed)
+            half = bench.truth() if seed else constant
+            bench.finish(bench.add("half", fraction, seed, recipe="x"), half)
+            failed = bench.add("broken", fraction, seed)
+            bench.store.fail(failed.key, "failed", "Diverged", "")
+            bench.finish(bench.add("floor", fraction, seed, origin="baseline"), constant, ("subset",))
+        bench.add("prior", 0.1, seed, skipped=SKIPPED, origin="baseline")
+        bench.finish(bench.add("prior", 1.0, seed, origin="baseline"), bench.noisy(4, seed))
+    return bench
+
+
+@pytest.fixture(scope="module")
+def summary(bench) -> Summary:
+    (summary,) = summarise(build_frame(bench.plan, bench.store, 400), MetricViews(bench.store, 400))
+    return summary
+
+
+def _cells(table, label):
+    row = next(row for row in table.rows if row.data["label"] == label)
+    return dict(zip([c.head for c in table.columns], row.cells, strict=True)), row
+
+
+HEAD = "AUROC ×100 at 100\u00a0% labels, mean over seeds"
+
+
+def test_board_numbers_by_hand(bench, summary):
+    table = board(summary, bench.plan.suites[0], 400)
+    cells, row = _cells(table, "half")
+    assert (cells[HEAD].text, cells["range over 2 seeds"].text) == ("75.0", "50.0 to 100.0")
+    assert (row.data["macro_auroc"], row.data["seeds"], row.data["rank"]) == (0.75, 2, 2)
+    assert row.data["low"] == row.data["high"] == 0.75  # 0.5 and 1.0 in every resample
+    cells, row = _cells(table, "good")
+    assert cells[HEAD].text == "100.0"
+    assert cells["rank (95\u00a0% interval)"].text == "1 (1–1)"
+    assert row.data["seconds"] == 15.0
+    assert cells["paid for in training"].text == "labels"
+    assert cells["encoder parameters"].text == "8.8 M"
+
+
+def test_board_blocks_and_order(bench, summary):
+    table = board(summary, bench.plan.suites[0], 400)
+    assert [(name, [row.data["label"] for row in rows]) for name, rows in table.blocks()] == [
+        (STRATEGIES, ["good", "half"]),
+        (CONTROLS, ["prior", "floor"]),
+        (NOTHING, ["broken"]),
+    ]
+    assert all(row.data["rank"] is None for row in table.rows if row.block != STRATEGIES)
+
+
+def test_board_marks_best_second_and_what_cannot_be_told_from_the_best(bench, summary):
+    table = board(summary, bench.plan.suites[0], 400)
+    cells, _ = _cells(table, "good")
+    assert (cells[HEAD].emphasis, cells[HEAD].dagger) == ("best", False)
+    cells, _ = _cells(table, "half")
+    assert (cells[HEAD].emphasis, cells[HEAD].dagger, cells["tie group"].text) == ("second", False, "b")
+
+
+def test_a_row_that_equals_the_best_has_a_dagger(tmp_path):
+    bench = make_bench(tmp_path, label_fractions=(1.0,))
+    bench.finish(bench.add("one"), bench.noisy(2, 1))
+    bench.finish(bench.add("two"), bench.noisy(2, 2))
+    (summary,) = summarise(build_frame(bench.plan, bench.store, 400), MetricViews(bench.store, 400))
+    rows = board(summary, bench.plan.suites[0], 400).rows
+    assert [row.cells[1].dagger for row in rows] == [False, True]
+    assert [row.data["tie_group"] for row in rows] == ["a", "a"]
+
+
+def test_identical_seeds_are_noted(bench, summary):
+    table = board(summary, bench.plan.suites[0], 400)
+    cells, _ = _cells(table, "floor")
+    assert "bit-identical" in table.footnotes[cells[HEAD].notes[0] - 1]
+
+
+def test_missing_seeds_are_noted(tmp_path):
+    bench = make_bench(tmp_path, label_fractions=(1.0,))
+    bench.finish(bench.add("one", seed=0), bench.noisy(2, 1))
+    bench.add("one", seed=1)
+    (summary,) = summarise(build_frame(bench.plan, bench.store, 50), MetricViews(bench.store, 50))
+    table = board(summary, bench.plan.suites[0], 50)
+    cells, row = _cells(table, "one")
+    assert table.footnotes[cells[HEAD].notes[0] - 1].startswith("1 of 2 seeds")
+    assert row.data["seeds"] == 1
+
+
+def test_failed_row_says_why(bench, summary):
+    table = board(summary, bench.plan.suites[0], 400)
+    cells, row = _cells(table, "broken")
+    assert cells[HEAD].text == "failed"
+    assert table.footnotes[cells[HEAD].notes[0] - 1] == "failed: Diverged"
+    assert row.data["no_result"] == "failed: Diverged"
+
+
+def test_caption_states_corpus_scale_split_and_that_it_is_simulated(bench, summary):
+    for table in (
+        board(summary, bench.plan.suites[0], 400),
+        selection(summary, bench.plan.suites[0]),
+        comparisons(summary, bench.plan.suites[0], 400),
+        no_result(summary, bench.plan.suites[0]),
+        classes(summary, bench.plan.suites[0]),
+    ):
+        assert table.title.startswith(words.SIMULATED)
+        for stated in (
+            "tiny-sim (240 simulated records)",
+            "scale quick",
+            "split official",
+            f"{summary.records} test",
+        ):
+            assert stated in table.caption
+        assert table.context["corpus"] == "tiny-sim"
+
+
+def test_selection_shows_both_and_a_dash_where_there_is_one_kind(bench, summary):
+    table = selection(summary, bench.plan.suites[0])
+    _, good = _cells(table, "good")
+    assert good.data["macro_auroc@0.1/subset"] == good.data["macro_auroc@0.1/all"] < 1
+    cells, floor = _cells(table, "floor")
+    assert floor.data["macro_auroc@0.1/all"] is None
+    assert cells["10\u00a0%, all validation labels"].text == "–"
+
+
+def test_comparisons_are_paired_and_corrected(bench, summary):
+    rows = {
+        (r.data["row"], r.data["minus"]): r.data for r in comparisons(summary, bench.plan.suites[0], 400).rows
+    }
+    assert set(rows) == {
+        ("good", "prior"), ("half", "prior"), ("good", "floor"), ("half", "floor"), ("prior", "floor"),
+    }  # fmt: skip
+    assert rows["half", "floor"]["difference"] == 0.25
+    assert rows["half", "floor"]["low"] == rows["half", "floor"]["high"] == 0.25
+    assert rows["good", "floor"]["p"] == pytest.approx(2 / 401)
+    assert rows["good", "floor"]["p_holm"] == pytest.approx(3 * 2 / 401)
+
+
+def test_classes_are_means_over_seeds(bench, summary):
+    _, row = _cells(classes(summary, bench.plan.suites[0]), "half")
+    assert row.data == {"label": "half", "auroc/slow": 0.75, "auroc/fast": 0.75}
+
+
+def test_no_result_lists_each_reason_once(bench, summary):
+    rows = [row.data for row in no_result(summary, bench.plan.suites[0]).rows]
+    assert [(r["labels"], r["fractions"], r["status"]) for r in rows] == [
+        ("broken", "0.1 1", "failed"),
+        ("prior", "0.1", "skipped"),
+    ]
+    assert rows[1]["reason"] == SKIPPED
+
+
+def test_a_row_whose_label_is_not_its_strategy_shows_both(tmp_path):
+    bench = make_bench(tmp_path, label_fractions=(1.0,))
+    bench.add("simclr_finetuned", strategy="finetune", strategy_title="Fine-tuning")
+    (summary,) = summarise(build_frame(bench.plan, bench.store, 50), MetricViews(bench.store, 50))
+    assert summary.entries[0].name == "Fine-tuning (simclr_finetuned)"
+    assert summary.records == 0
+
+
+def test_dropped_classes_are_counted_in_the_caption(tmp_path):
+    bench = make_bench(
+        tmp_path, label_fractions=(1.0,), corpora=({"corpus": "tiny-sim", "task": "findings"},)
+    )
+    row = bench.add("simclr", task="findings", kind="multi")
+    table = bench.table(row, np.clip(bench.noisy(2.0, 1, "findings"), 0, 1))
+    table["target:odd"] = np.int8(0)
+    bench.commit(row, table)
+    (summary,) = summarise(build_frame(bench.plan, bench.store, 50), MetricViews(bench.store, 50))
+    assert "2 of 3 classes" in board(summary, bench.plan.suites[0], 50).caption
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(512, "512"), (9_999, "9,999"), (12_000, "12.0 k"), (8_803_072, "8.8 M"), (2.5e9, "2.5 G")],
+)
+def test_sizes(count, text):
+    assert words.size(count) == text
+
+
+def test_what_is_needed_at_test_is_paid_for_in_training_too(tmp_path):
+    bench = make_bench(tmp_path, label_fractions=(1.0,))
+    bench.finish(bench.add("boosting", needs_at_test=("measurements",)), bench.noisy(2, 1))
+    (summary,) = summarise(build_frame(bench.plan, bench.store, 50), MetricViews(bench.store, 50))
+    cells, _ = _cells(board(summary, bench.plan.suites[0], 50), "boosting")
+    assert cells["paid for in training"].text == cells["needs at test"].text == "measurements"
+
+
+def test_signed_numbers():
+    assert [words.gap(-0.0312), words.gap(0.05), words.count_gap(-1418)] == ["−3.1", "+5.0", "−1,418"]

@@ -1,0 +1,146 @@
+import csv
+import io
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from bench.report.write import write_report
+from tests.report.hand_made import Bench, make_bench
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory) -> Bench:
+    bench = make_bench(tmp_path_factory.mktemp("board"), title="<b>Every</b> strategy")
+    for seed in range(2):
+        for fraction in (0.1, 1.0):
+            evil = bench.add("evil", fraction, seed, strategy_title="<script>alert(1)</script>")
+            bench.finish(evil, bench.noisy(2, seed))
+            bench.finish(bench.add("floor", fraction, seed, origin="baseline"), bench.noisy(4, seed + 5))
+        bench.add("late", 0.1, seed, skipped="100% <too> few & far")
+    return bench
+
+
+@pytest.fixture(scope="module")
+def files(bench, tmp_path_factory) -> list[Path]:
+    return write_report(bench.plan, bench.store, tmp_path_factory.mktemp("one") / "results", 50)
+
+
+def _read(files, name) -> str:
+    return next(path for path in files if path.name == name).read_text()
+
+
+def test_layout_keeps_simulated_results_apart(files):
+    names = {path.as_posix().partition("/results/")[2] for path in files}
+    assert {
+        "simulated/quick/board/board.html",
+        "simulated/quick/board/cells.csv",
+        "simulated/quick/board/provenance.json",
+        "simulated/quick/board/label_efficiency.svg",
+        "simulated/quick/board/label_efficiency.png",
+        "simulated/quick/board/tiny-sim/board.csv",
+        "simulated/quick/board/tiny-sim/board.md",
+        "simulated/quick/board/tiny-sim/board.tex",
+        "simulated/quick/board/tiny-sim/no_result.md",
+    } <= names
+    assert all(path.is_file() for path in files)
+
+
+def test_the_same_store_gives_the_same_bytes(bench, files, tmp_path):
+    again = write_report(bench.plan, bench.store, tmp_path, 50)
+    assert [path.read_bytes() for path in again] == [path.read_bytes() for path in files]
+    assert not list(tmp_path.rglob(".*"))
+
+
+def test_nothing_of_a_title_becomes_markup(files):
+    page = _read(files, "board.html")
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "&lt;b&gt;Every&lt;/b&gt;" in page
+    assert "a &lt;fast&gt; cpu" in page
+    assert "100% &lt;too&gt; few &amp; far" in page
+    assert "<script" not in _read(files, "board.md")
+    assert r"100\% \textless{}too\textgreater{} few \& far" in _read(files, "no_result.tex")
+
+
+class _Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.links += [value for name, value in attrs if name in ("src", "href")]
+        if tag not in ("meta", "img", "br", "link"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_and_needs_no_network(files):
+    page = _read(files, "board.html")
+    tags = _Tags()
+    tags.feed(page)
+    assert tags.open == []
+    assert all(link.startswith("data:") for link in tags.links)
+    assert "url(" not in page
+    assert page.count('<span class="badge">SIMULATED</span>') == 2
+    assert "<title>SIMULATED" in page
+
+
+def test_cells_csv_has_a_line_a_cell_selection_and_part(bench, files):
+    rows = list(csv.DictReader(io.StringIO(_read(files, "cells.csv"))))
+    done = [row for row in rows if row["status"] == "done"]
+    assert len(done) == 2 * 2 * 2 * 2 * 2  # entries, seeds, fractions, selections, parts
+    assert len(rows) == len(done) + 2
+    assert {row["corpus"] for row in rows} == {"tiny-sim"}
+    one = next(row for row in done if row["part"] == "test" and row["label"] == "evil")
+    assert 0 < float(one["low"]) <= float(one["macro_auroc"]) <= float(one["high"]) <= 1
+    assert one["macro_f1"]
+    assert one["key"] == bench.rows["evil", 0.1, 0].key
+
+
+def test_provenance_is_of_the_cells_not_of_now(bench, files):
+    content = json.loads(_read(files, "provenance.json"))
+    assert (content["first_finished"], content["last_finished"]) == (bench.finished, bench.finished)
+    assert content["commit"] == ["c0ffee"]
+    assert content["packages"] == {"torch": ["2.13.0"]}
+    assert content["evaluations"] == {"done": 8, "skipped": 2}
+    assert content["cells"] == 8 + 4  # predicts and fits
+    assert content["corpora"][0]["name"] == "tiny-sim"
+
+
+def test_svg_has_neither_date_nor_random_ids(files):
+    svg = _read(files, "label_efficiency.svg")
+    assert "dc:date" not in svg
+    assert not re.search(r"\b20[2-9]\d-\d\d-\d\d", svg)
+
+
+def test_one_fraction_has_no_figure(tmp_path):
+    bench = make_bench(tmp_path, label_fractions=(1.0,))
+    bench.finish(bench.add("simclr"), bench.noisy(2, 0))
+    names = {path.name for path in write_report(bench.plan, bench.store, tmp_path / "results", 50)}
+    assert "label_efficiency.svg" not in names
+    assert "selection.csv" not in names
+
+
+def test_nothing_has_run_yet(tmp_path):
+    bench = make_bench(tmp_path)
+    bench.add("simclr", 0.1)
+    bench.add("simclr", 1.0)
+    page = _read(write_report(bench.plan, bench.store, tmp_path / "results", 50), "board.html")
+    assert "nothing has run" in page
+    assert "missing" in page
+
+
+def test_settings_of_one_corpus_get_folders_of_their_own(tmp_path):
+    uses = tuple({"corpus": "tiny-sim", "task": task} for task in ("rhythm", "findings"))
+    bench = make_bench(tmp_path, label_fractions=(1.0,), corpora=uses)
+    bench.finish(bench.add("simclr"), bench.noisy(2, 0))
+    row = bench.add("simclr", task="findings", kind="multi")
+    bench.finish(row, bench.noisy(2, 0, "findings"))
+    files = write_report(bench.plan, bench.store, tmp_path / "results", 50)
+    assert {path.parent.name for path in files} == {"board", "tiny-sim-rhythm", "tiny-sim-findings"}
