@@ -6,9 +6,10 @@ because neurokit2's prominence method cannot see a QRS wider than 100 ms.
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -103,7 +104,7 @@ def measure_corpus(
     from joblib import Parallel, delayed
 
     path = prepared.folder / "attributes.parquet"
-    stamp = {"version": VERSION, "fingerprint": prepared.fingerprint}
+    stamp: dict[Hashable | None, Any] = {"version": VERSION, "fingerprint": prepared.fingerprint}
     if path.exists():
         cached = pd.read_parquet(path)
         if cached.attrs == stamp:

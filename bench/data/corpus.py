@@ -238,9 +238,18 @@ class PreparedCorpus:
         """
         if task not in self.tasks:
             raise CorpusError(f"{self.name} has no task {task!r}; it has: {', '.join(self.tasks)}")
-        rows = self.labels[self.labels["task"] == task]
+        if task not in self._targets:
+            self._targets[task] = self._multi_hot(self.tasks[task])
+        wide = self._targets[task]
+        return wide if records is None else wide.loc[[record for record in records if record in wide.index]]
+
+    @cached_property
+    def _targets(self) -> dict[str, pd.DataFrame]:
+        return {}
+
+    def _multi_hot(self, task: Task) -> pd.DataFrame:
+        rows = self.labels[self.labels["task"] == task.name]
         wide = pd.crosstab(rows["record"], rows["label"]).clip(upper=1)
-        wide = wide.reindex(columns=list(self.tasks[task].classes), fill_value=0)
-        order = self.records["record"] if records is None else pd.Series(list(records))
-        present = order[order.isin(wide.index)]
-        return wide.loc[present].astype("int8").rename_axis(index="record", columns=None)
+        wide = wide.reindex(columns=list(task.classes), fill_value=0).astype("int8")
+        present = [record for record in self.records["record"] if record in wide.index]
+        return wide.loc[present].rename_axis(index="record", columns=None)

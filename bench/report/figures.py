@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from bench.report import words
 from bench.report.summary import Entry, Summary, names
 
@@ -35,7 +33,6 @@ class _Look:
     color: Any
     marker: str
     dashes: Any
-    width: float
 
 
 def label_efficiency(summaries: Sequence[Summary]) -> Figure | None:
@@ -65,12 +62,23 @@ def label_efficiency(summaries: Sequence[Summary]) -> Figure | None:
             ax.set_axis_off()
         for summary, name, ax in zip(shown, names(shown), axes, strict=False):
             _panel(ax, summary, name, looks)
-        lines = {line.get_label(): line for ax in axes for line in ax.get_lines()}
-        ordered = [name for name in looks if name in lines]
-        canvas.legend([lines[name] for name in ordered], ordered, loc="outside right upper", frameon=False)
+        canvas.legend(handles=_handles(looks), loc="outside right upper", frameon=False)
         svg = _saved(canvas, "svg", {"Date": None, "Creator": None})
         png = _saved(canvas, "png", {"Software": None})
     return Figure("label_efficiency", _caption(shown), svg, png)
+
+
+def _handles(looks: dict[str, _Look]) -> list[Any]:
+    from matplotlib.lines import Line2D
+
+    handles = []
+    for name, look in looks.items():
+        line = Line2D(
+            [], [], color=look.color, marker=look.marker, label=name, markersize=5.5, markeredgecolor="w"
+        )
+        line.set_dashes(look.dashes or (None, None))
+        handles.append(line)
+    return handles
 
 
 def _saved(canvas: Any, form: str, metadata: dict[str, None]) -> bytes:
@@ -108,20 +116,20 @@ def _looks(summaries: Sequence[Summary]) -> dict[str, _Look]:
     looks = {}
     for place, name in enumerate(strategies):
         marker = _MARKERS[(place + place // len(palette)) % len(_MARKERS)]
-        looks[name] = _Look(palette[place % len(palette)], marker, (), 1.8)
+        looks[name] = _Look(palette[place % len(palette)], marker, "")
     for place, name in enumerate(controls):
         marker = _MARKERS[-1 - place % len(_MARKERS)]
-        looks[name] = _Look(_GREYS[place % len(_GREYS)], marker, _DASHES[place % len(_DASHES)], 1.2)
+        looks[name] = _Look(_GREYS[place % len(_GREYS)], marker, _DASHES[place % len(_DASHES)])
     return looks
 
 
 def _panel(ax: "Axes", summary: Summary, name: str, looks: dict[str, _Look]) -> None:
     import seaborn
 
+    entries = [entry for entry in summary.entries if entry.scores]
+    _lines(ax, summary, [entry for entry in entries if entry.origin == "strategy"], looks, width=1.8)
+    _lines(ax, summary, [entry for entry in entries if entry.origin != "strategy"], looks, width=1.2)
     seaborn.despine(ax=ax)
-    for entry in summary.entries:
-        if entry.scores:
-            _line(ax, summary, entry, looks[entry.name])
     ticks = _fractions(summary)
     ax.set_xscale("log")
     ax.set_xticks(ticks, [f"{100 * fraction:g}" for fraction in ticks])
@@ -134,19 +142,38 @@ def _panel(ax: "Axes", summary: Summary, name: str, looks: dict[str, _Look]) -> 
     ax.set_title(f"{name}{mark}", fontsize=10, loc="left")
 
 
-def _line(ax: "Axes", summary: Summary, entry: Entry, look: _Look) -> None:
+def _lines(ax: "Axes", summary: Summary, entries: list[Entry], looks: dict[str, _Look], width: float) -> None:
+    import pandas as pd
     import seaborn
 
-    have = [(f, score) for f in summary.fractions if (score := summary.score(entry, f))]
-    x = np.array([fraction for fraction, _ in have])
-    y = np.array([100 * score.seeds.mean for _, score in have])
-    bars = np.array([_bar(score.seeds) for _, score in have]).T
-    marker = {"marker": look.marker, "markersize": 5.5, "markeredgecolor": "white", "markeredgewidth": 0.6}
-    line = {"color": look.color, "linewidth": look.width, "label": entry.name, "legend": False, **marker}
-    seaborn.lineplot(x=x, y=y, ax=ax, errorbar=None, **line)
-    if look.dashes:
-        ax.get_lines()[-1].set_dashes(look.dashes)
-    ax.errorbar(x, y, bars, fmt="none", ecolor=look.color, elinewidth=0.9, capsize=2, alpha=0.8)
+    if not entries:
+        return
+    have = [(e, f, score.seeds) for e in entries for f in summary.fractions if (score := summary.score(e, f))]
+    data = pd.DataFrame(
+        [(e.name, f, 100 * seeds.mean, *_bar(seeds)) for e, f, seeds in have],
+        columns=["name", "fraction", "score", "below", "above"],
+    )
+    seaborn.lineplot(
+        data=data,
+        x="fraction",
+        y="score",
+        hue="name",
+        style="name",
+        palette={name: look.color for name, look in looks.items()},
+        markers={name: look.marker for name, look in looks.items()},
+        dashes={name: look.dashes for name, look in looks.items()},
+        hue_order=[entry.name for entry in entries if entry.name in set(data["name"])],
+        estimator=None,
+        legend=False,
+        ax=ax,
+        linewidth=width,
+        markersize=5.5,
+        markeredgewidth=0.6,
+    )
+    for name, own in data.groupby("name", sort=False):
+        bars = own[["below", "above"]].to_numpy().T
+        style = {"ecolor": looks[str(name)].color, "elinewidth": 0.9, "capsize": 2, "alpha": 0.8}
+        ax.errorbar(own["fraction"], own["score"], bars, fmt="none", **style)
 
 
 def _bar(seeds: Any) -> tuple[float, float]:

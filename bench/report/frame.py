@@ -77,7 +77,7 @@ def _result_rows(place: int, content: dict[str, Any]) -> list[tuple[Any, ...]]:
     total = len(content["classes"])
     rows = []
     for part in content["parts"]:
-        metrics = dict(part["metrics"])
+        metrics = {HEADLINE: part["metrics"][HEADLINE], **part["metrics"]}
         kept = metrics.pop("kept_classes")
         headline = part["part"] == "test" and part["selection"] == "subset"
         for name, value in metrics.items():

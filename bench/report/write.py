@@ -19,7 +19,7 @@ from bench.report.frame import HEADLINE, build_frame
 from bench.report.paper_tables import paper_tables
 from bench.report.provenance import provenance
 from bench.report.summary import Summary, names, summarise
-from bench.report.table import Table, plain, to_csv, to_latex, to_markdown
+from bench.report.table import Table, to_csv, to_latex, to_markdown
 from bench.report.tables import board, selection
 from bench.report.views import MetricViews
 from bench.run.plan import Plan
@@ -112,15 +112,16 @@ def folders(summaries: Sequence[Summary]) -> list[str]:
 
 def cells_csv(rows: pd.DataFrame) -> str:
     """Every cell, selection and part with its metrics over all classes, one a line."""
-    shown = rows[~rows["metric"].str.contains("/")]
-    index = [name for name in _CELL_COLUMNS if name in shown]
-    place = shown.groupby(index, sort=False, dropna=False).ngroup()
-    wide = shown.assign(place=place).pivot(index="place", columns="metric", values="value")
-    bounds = shown.assign(place=place)[shown["metric"] == HEADLINE].set_index("place")[["low", "high"]]
-    lines = shown.assign(place=place).drop_duplicates("place").set_index("place")[index]
-    metrics = [HEADLINE, *sorted(set(wide.columns) - {HEADLINE})]
-    table = pd.concat([lines, wide[metrics[:1]], bounds, wide[metrics[1:]]], axis=1).sort_index()
-    return str(table.map(plain).to_csv(index=False, lineterminator="\n"))
+    shown = rows[~rows["metric"].str.contains("/", regex=False)].reset_index(drop=True)
+    starts = (
+        shown["metric"] == HEADLINE
+    ).cumsum()  # the headline is the first metric of a cell, selection and part
+    wide = shown.assign(place=starts).pivot(index="place", columns="metric", values="value")
+    lines = shown[shown["metric"] == HEADLINE].set_axis(wide.index)
+    others = sorted(set(wide.columns) - {HEADLINE})
+    table = pd.concat([lines[[*_CELL_COLUMNS]], wide[HEADLINE], lines[["low", "high"]], wide[others]], axis=1)
+    counts = dict.fromkeys(("n", "kept", "total", "steps", "views", "lead_samples", "parameters"), "Int64")
+    return str(table.round(6).astype(counts).to_csv(index=False, lineterminator="\n"))
 
 
 def _replace(path: Path, content: bytes) -> None:

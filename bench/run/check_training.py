@@ -59,8 +59,9 @@ def gradient(stand: Stand) -> str:
 
 def randomness(stand: Stand) -> str:
     """Nothing draws from a global generator: not the hooks, nor views, positives and loss (dropout apart)."""
-    with _untouched("`__init__` or `setup`", torch_too=False):
+    with _untouched("`__init__`, `setup` or `on_epoch_start`", torch_too=False):
         fit = stand.fit()
+        fit.strategy.on_epoch_start(0, fit.training())
     batch = draw(fit, 3)
     with _untouched("`views`"):
         made = views_of(fit, batch)
