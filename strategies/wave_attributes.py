@@ -101,8 +101,12 @@ class WaveAttributes(Strategy):
         self.sd[self.sd == 0] = 1.0
         if self.params.mode == "kmeans":
             points = self._standardised(measured).double().cpu().numpy()
-            kmeans = KMeans(len(self.centroids), n_init=10, random_state=training.seed % 2**32)
-            self.centroids.copy_(torch.from_numpy(kmeans.fit(points).cluster_centers_))
+            count = min(len(self.centroids), len(points))
+            kmeans = KMeans(count, n_init=10, random_state=training.seed % 2**32).fit(points)
+            self.centroids.fill_(
+                torch.inf
+            )  # near to nothing, where fewer records are measured than counted on
+            self.centroids[:count] = torch.from_numpy(kmeans.cluster_centers_)
 
     def positives(self, batch: Batch, views: Views) -> Tensor:
         """(N, N) records of one cluster, within h, or nearest to each other."""

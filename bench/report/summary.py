@@ -6,6 +6,7 @@ A setting is one suite on one corpus, task, split, encoder and lead set: all tha
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from itertools import groupby
 from typing import Any
 
@@ -44,14 +45,25 @@ class Score:
 
     Attributes:
         wanted: seeds that the plan asks for; `seeds.n` of them are there.
-        interval: 95 %, over test patients, of the mean over seeds.
-        draws: (S, B) the score of each seed in each resample of the test patients.
+        keys: of the cells, one a seed.
+        views: where the resamples are; read only when somebody asks.
     """
 
     seeds: Seeds
     wanted: int
-    interval: tuple[float, float]
-    draws: np.ndarray = field(repr=False, compare=False)
+    keys: tuple[str, ...]
+    selection: str
+    views: MetricViews = field(repr=False, compare=False)
+
+    @cached_property
+    def draws(self) -> np.ndarray:
+        """(S, B) the score of each seed in each resample of the test patients."""
+        return np.stack([self.views.draws(key, self.selection) for key in self.keys])
+
+    @cached_property
+    def interval(self) -> tuple[float, float]:
+        """95 %, over test patients, of the mean over seeds."""
+        return mean_interval(self.draws)
 
 
 @dataclass(frozen=True)
@@ -192,9 +204,8 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _score(rows: Sequence[Any], wanted: int, views: MetricViews) -> Score:
-    draws = np.stack([views.draws(row.key, row.selection) for row in rows])
     seeds = over_seeds([row.value for row in rows], [row.digest for row in rows])
-    return Score(seeds, wanted, mean_interval(draws), draws)
+    return Score(seeds, wanted, tuple(row.key for row in rows), rows[0].selection, views)
 
 
 def _missing(rows: Sequence[Any]) -> tuple[Missing, ...]:

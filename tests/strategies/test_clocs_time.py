@@ -4,6 +4,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from bench.run.check_stand import Stand
 from bench.train.strategy import Field
 from strategies.clocs_time import ClocsTime
 from tests.strategies.making import batch, generator, info, make, pairs, signals
@@ -67,3 +68,8 @@ def test_what_cannot_be_cut_is_refused():
     assert ClocsTime.incompatible(info(samples=6), ClocsTime.Params(views=6)) is None
     with pytest.raises(ValidationError):
         ClocsTime.Params(views=1)
+
+
+@pytest.mark.parametrize(("params", "columns"), [({}, set()), ({"positives": "patient"}, {"patient"})])
+def test_batches_hold_patients_only_where_the_ledger_says_so(params, columns, tmp_path):
+    assert set(Stand(ClocsTime, params, tmp_path).fit().data.fields.columns) == columns

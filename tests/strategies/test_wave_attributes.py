@@ -49,6 +49,17 @@ def test_few_records_make_fewer_clusters():
     assert fitted(table(6)).centroids.shape == (1, 11)
 
 
+def test_where_few_records_are_measured_each_is_its_own_cluster():
+    data = table(80)
+    data[4:] = NAN
+    assert pairs(positives(fitted(data), torch.cat((data[:4], data[:4], data[4:6])))) == {
+        (0, 4),
+        (1, 5),
+        (2, 6),
+        (3, 7),
+    }
+
+
 def test_epsilon_matches_within_h():
     data = table(30)
     h = 3.0
