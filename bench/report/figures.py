@@ -63,8 +63,6 @@ def label_efficiency(summaries: Sequence[Summary]) -> Figure | None:
         for summary, name, ax in zip(shown, names(shown), axes, strict=False):
             _panel(ax, summary, name, looks)
         canvas.legend(handles=_handles(looks), loc="outside right upper", frameon=False)
-        canvas.get_layout_engine().execute(canvas)  # once for both forms
-        canvas.set_layout_engine("none")
         svg = _saved(canvas, "svg", {"Date": None, "Creator": None})
         png = _saved(canvas, "png", {"Software": None})
     return Figure("label_efficiency", _caption(shown), svg, png)

@@ -1,10 +1,12 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 
+from bench.data.corpus import Task
 from bench.report import published as module
 from bench.report.frame import build_frame
 from bench.report.paper_tables import paper_tables
@@ -137,9 +139,7 @@ def test_not_comparable_says_why(change, reason):
     assert reason in verdict.reasons[0]
 
 
-def _tables(bench, *, facts=None):
-    if facts:
-        bench.corpus.facts.update(facts)
+def _tables(bench):
     views = MetricViews(bench.store, 100)
     (summary,) = summarise(build_frame(bench.plan, bench.store, 100), views)
     return {table.name: table for table in paper_tables(bench.plan, summary, bench.plan.suites[0])}
@@ -172,11 +172,14 @@ def test_table1_shows_published_and_ours_with_verdict_and_controls(tmp_path):
 
 def test_table2_counts_the_corpus_at_hand_and_says_whose_it_is(tmp_path):
     bench = make_bench(tmp_path, name="goodviews", label_fractions=(1.0,))
+    labels = bench.corpus.labels.replace({"label": {"slow": "SB", "fast": "SB"}})
+    labels.to_parquet(bench.corpus.folder / "labels.parquet")
+    tasks = {"rhythm": Task("rhythm", "single", ("SB", "SR"))}
+    facts = {"paper_cohort": {"AFIB": 2218, "SB": 3871, "all": 10369}}
+    bench.corpus = replace(bench.corpus, tasks=tasks, facts=facts)
+    bench.plan.corpora = dict.fromkeys(bench.plan.corpora, bench.corpus)
     bench.add("simclr")
-    labels = bench.corpus.labels
-    labels.loc[labels["task"] == "rhythm", "label"] = "SB"
-    bench.corpus.tasks["rhythm"] = type(bench.corpus.tasks["rhythm"])("rhythm", "single", ("SB", "SR"))
-    table = _tables(bench, facts={"paper_cohort": {"AFIB": 2218, "SB": 3871, "all": 10369}})["table2"]
+    table = _tables(bench)["table2"]
     rows = {row.data["class"]: row.data for row in table.rows}
     assert (rows["SB"]["here"], rows["SB"]["printed_minus_here"]) == (60, 2218 - 60)
     assert (rows["All"]["here"], rows["All"]["true"], rows["All"]["printed_minus_true"]) == (60, 10369, 0)
