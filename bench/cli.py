@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from bench.progress import Narrator, duration, table
-from bench.run.session import Options, Session, UserError
+from bench.run.errors import UserError
+from bench.session import Options, Session
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 
@@ -201,7 +202,7 @@ def new(name: str, into: Path) -> None:
 @friendly
 def check(name: str) -> None:
     """Prove a strategy, by NAME or FILE.py, against the contract in seconds."""
-    from bench.run.check import check_named
+    from bench.run.contract.check import check_named
 
     checks = check_named(name)
     for item in checks:
@@ -252,7 +253,7 @@ def data() -> None:
 @friendly
 def simulate(corpus: str, folder: Path, records: int, seed: int) -> None:
     """Write a simulated cohort (chapman-sim, ptbxl-sim) in the real corpus's layout into FOLDER."""
-    from bench.run.session import simulate_corpus
+    from bench.session import simulate_corpus
 
     with Narrator() as narrator:
         simulate_corpus(corpus, folder, records, seed, narrator.step)
@@ -266,7 +267,7 @@ def simulate(corpus: str, folder: Path, records: int, seed: int) -> None:
 @friendly
 def check_data(folders: tuple[Path, ...]) -> None:
     """Read every record below FOLDER and report each defect in one line."""
-    from bench.run.session import check_folder
+    from bench.session import check_folder
 
     for folder in folders:
         title, notes = check_folder(folder)

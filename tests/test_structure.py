@@ -38,10 +38,8 @@ def test_imports_run_one_way(path):
     if parts[0] in ("strategies", "baselines"):
         assert all(n == "bench.train.strategy" or n.startswith("bench.nn") for n in ours), ours
     elif len(parts) > 2 and parts[1] in ALLOWED:
-        # A session composes plan, execution and report for the command line.
-        exempt = path.name == "session.py"
         layers = {name.split(".")[1] for name in ours if name.startswith("bench.")}
-        assert layers <= ALLOWED[parts[1]] | ({"report"} if exempt else set()), layers
+        assert layers <= ALLOWED[parts[1]], layers
         assert not any(name.startswith(("strategies", "baselines")) for name in ours)
 
 

@@ -4,8 +4,8 @@ import keyword
 from pathlib import Path
 from string import Template
 
+from bench.run.errors import UserError
 from bench.run.registry import Registry
-from bench.run.session import UserError
 
 TEMPLATE = Template('''\
 """$title: say in one sentence which ECGs, or which views of one, should agree.

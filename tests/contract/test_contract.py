@@ -11,11 +11,11 @@ import pytest
 import torch
 from pydantic import BaseModel
 
-from bench.run.check import check_named, check_strategy
-from bench.run.check_stand import Stand, draw
+from bench.run.contract.check import check_named, check_strategy
+from bench.run.contract.stand import Stand, draw
 from bench.run.registry import Registry
 from bench.run.scaffold import write_strategy
-from bench.run.session import UserError
+from bench.session import UserError
 from bench.train.strategy import Classifier, Field, Loss, Phase, Strategy, Views
 from strategies.clocs_lead import ClocsLead
 from strategies.demographics import Demographics

@@ -27,11 +27,14 @@ class Mine(Strategy):
         return Views.of(batch.signal, -batch.signal)
 """
 
-THIEF = MINE.replace("mine", "thief").replace("Mine", "Thief") + """
+THIEF = (
+    MINE.replace("mine", "thief").replace("Mine", "Thief")
+    + """
     def positives(self, batch, views):
         same = batch.labels.argmax(1)[:, None] == batch.labels.argmax(1)[None]
         return same[views.source][:, views.source]
 """
+)
 
 
 def leadboard(*arguments, code=0):
@@ -197,7 +200,14 @@ def test_ctrl_c_ends_cleanly_and_keeps_what_is_finished(places, tmp_path):
 
 def test_the_real_slice_is_named_for_what_it_is(tmp_path):
     data = realdata("ptbxl")
-    options = ["--cache", tmp_path / "cache", "--store", tmp_path / "store", "--results", tmp_path / "results"]
+    options = [
+        "--cache",
+        tmp_path / "cache",
+        "--store",
+        tmp_path / "store",
+        "--results",
+        tmp_path / "results",
+    ]
     common = ["--scale", "smoke", "--corpus", "ptbxl", "--data", data, "--executor", "inline", *options]
     leadboard("run", "board", "--strategy", "random_encoder", *common)
     page = next((tmp_path / "results").rglob("board.html")).read_text()

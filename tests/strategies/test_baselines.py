@@ -13,7 +13,7 @@ from baselines.label_prior import LabelPrior
 from baselines.metadata_only import MetadataOnly
 from baselines.random_encoder import RandomEncoder
 from baselines.supervised import Supervised
-from bench.run.check_stand import CPU, STEPS, WINDOW, Stand
+from bench.run.contract.stand import CPU, STEPS, WINDOW, Stand
 from bench.train.build import build, finish
 from bench.train.checkpoint import from_bytes, to_bytes
 from bench.train.fit import Fit, Seeds, state_hash

@@ -4,7 +4,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from bench.run.check_stand import Stand
+from bench.run.contract.stand import Stand
 from bench.train.strategy import Field
 from strategies.clocs_time import ClocsTime
 from tests.strategies.making import batch, generator, info, make, pairs, signals

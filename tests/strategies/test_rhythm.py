@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.run.check_stand import ROWS, Stand
+from bench.run.contract.stand import ROWS, Stand
 from bench.train.strategy import Field, UndeclaredField
 from strategies.rhythm import Rhythm, agreement
 from tests.strategies.making import batch, generator, info, make, pairs, signals

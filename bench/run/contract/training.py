@@ -11,8 +11,8 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from bench.run.check_corpus import FINDINGS, RHYTHM
-from bench.run.check_stand import BATCHES, CPU, STEPS, Stand, draw, loss_of, need, views_of
+from bench.run.contract.corpus import FINDINGS, RHYTHM
+from bench.run.contract.stand import BATCHES, CPU, STEPS, Stand, draw, loss_of, need, views_of
 from bench.train.checkpoint import from_bytes, to_bytes
 from bench.train.fit import random_state, state_hash
 from bench.train.optim import freeze_others

@@ -13,7 +13,7 @@ from torch import Tensor
 from bench.data.corpus import PreparedCorpus
 from bench.data.leads import lead_set
 from bench.nn.encoders.resnet1d import ResNet1d18
-from bench.run.check_corpus import RECORDS, RHYTHM, write_check_corpus
+from bench.run.contract.corpus import RECORDS, RHYTHM, write_check_corpus
 from bench.train.budget import Budget, InputSpec
 from bench.train.build import Recipe, Rows, Setting, build, make_info, prepare_fit
 from bench.train.fit import Fit, Seeds

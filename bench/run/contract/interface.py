@@ -10,7 +10,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from bench.run.check_stand import BATCHES, Broken, Stand, draw, loss_of, need, recording, views_of
+from bench.run.contract.stand import BATCHES, Broken, Stand, draw, loss_of, need, recording, views_of
 from bench.train.fit import Fit, state_hash
 from bench.train.strategy import Classifier, Field, UndeclaredField, Views
 

@@ -11,6 +11,7 @@ import torch
 
 from bench.data.corpus import CorpusError, Note
 from bench.run.corpora import Report, Shelf, gather_corpora
+from bench.run.errors import UserError
 from bench.run.execute import Executor, InlineExecutor, Progress, execute, needed_cells
 from bench.run.perf import Rate, cell_overhead, describe_machine, fit_rates
 from bench.run.plan import Plan, make_plan
@@ -18,10 +19,6 @@ from bench.run.registry import Registry
 from bench.run.status import Status
 from bench.run.store import Store, StoreError
 from bench.run.suite import Entry, Suite, SuiteError, corpus_use, load_suite, suite_files
-
-
-class UserError(Exception):
-    """Something the user can mend; the message is one line."""
 
 
 @dataclass(frozen=True)

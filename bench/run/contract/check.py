@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from bench.run import check_interface as interface
-from bench.run import check_training as training
-from bench.run.check_stand import Broken, Stand
+from bench.run.contract import interface as interface
+from bench.run.contract import training as training
+from bench.run.contract.stand import Broken, Stand
 from bench.run.registry import Registry
 from bench.train.strategy import Strategy, UndeclaredField
 

@@ -1,0 +1,1 @@
+"""What every strategy promises, proved on a corpus made up for it: `leadboard check`."""
