@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from bench.data.chapman_cohort import (
     RHYTHMS,
     Cohort,
     Form,
+    cohort_table,
     exclusions,
     exists,
     first_of_duplicates,
@@ -122,7 +124,7 @@ class ChapmanReader:
             simulated=bool(mark),
             licence="" if mark else LICENCES[form],
             citation="" if mark else CITATION,
-            facts={"cohort": self.cohort, "form": form, **mark},
+            facts={"cohort": self.cohort, "form": form, **_paper_cohort(sheet, mark), **mark},
         )
 
     def read(self, root: Path, path: str) -> RawRecord:
@@ -287,3 +289,11 @@ def _labels(rows: pd.DataFrame, ids: pd.Series) -> Iterator[tuple[str, str, str]
         yield ids[row], "rhythm4", RHYTHMS[rhythm]
         yield ids[row], "rhythm11", rhythm
         yield from ((ids[row], "conditions", code) for code in _conditions(beat))
+
+
+def _paper_cohort(sheet: pd.DataFrame, mark: dict[str, Any]) -> dict[str, Any]:
+    """Class sizes by the Good Views paper's filters, for its Table 2; nothing for a simulated sheet."""
+    if mark:
+        return {}
+    sizes = {str(name): int(size) for name, size in cohort_table(sheet, "paper")["total"].items()}
+    return {"paper_cohort": {**sizes, "all": sum(sizes.values())}}

@@ -32,6 +32,12 @@ class SplitSpec(BaseModel, frozen=True, extra="forbid"):
     seed: int = Field(default=0, ge=0)
     shares: tuple[float, float, float] = (0.6, 0.2, 0.2)
 
+    def title(self) -> str:
+        """As tables name it: 'official', or 'stratified 60/20/20, seed 0'."""
+        if self.kind == "official":
+            return self.kind
+        return f"{self.kind} {'/'.join(f'{100 * share:g}' for share in self.shares)}, seed {self.seed}"
+
     @field_validator("shares")
     @classmethod
     def _sum_to_one(cls, shares: tuple[float, float, float]) -> tuple[float, float, float]:

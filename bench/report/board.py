@@ -10,6 +10,7 @@ from typing import Any
 
 from bench.report.figures import Figure
 from bench.report.table import Table
+from bench.report.words import budget_line
 from bench.run.suite import Suite
 
 
@@ -58,7 +59,7 @@ def _data_uri(svg: bytes) -> str:
 def _facts(suite: Suite, provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What was run, as (name, value) lines."""
     arguments = ", ".join(f"{name} {value}" for name, value in sorted(suite.encoder.arguments.items()))
-    budget, spec = suite.budget, suite.input
+    spec = suite.input
     statuses = ", ".join(f"{count:,} {status}" for status, count in provenance["evaluations"].items())
     window = f", windows of {spec.window:,} samples" if spec.window else ""
     return [
@@ -67,7 +68,7 @@ def _facts(suite: Suite, provenance: Mapping[str, Any]) -> list[tuple[str, str]]
         ("Input", f"{spec.rate} Hz{window}, scaling {spec.scaling}"),
         (
             "Budget of a fit",
-            f"{budget.steps:,} steps of {budget.batch} records, {budget.optimiser}, rate {budget.lr:g}",
+            budget_line(suite),
         ),
         ("Seeds", str(suite.seeds)),
         ("Label fractions", ", ".join(f"{100 * fraction:g} %" for fraction in suite.label_fractions)),

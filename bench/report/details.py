@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from bench.report import words
 from bench.report.stats import difference, holm
 from bench.report.summary import Entry, Missing, Summary
-from bench.report.table import Cell, Column, Table, TableRow
+from bench.report.table import DASH, Cell, Column, Table, TableRow
 from bench.report.tables import board_rows, make_table
 from bench.run.suite import Suite
 
@@ -86,3 +86,19 @@ def no_result(summary: Summary, suite: Suite) -> Table:
     heads = ("strategy", "label fractions", "seed indices", "status", "reason")
     columns = tuple(Column(head, left=True) for head in heads)
     return make_table("no_result", "Asked for, without a result.", summary, suite, columns, tuple(rows))
+
+
+def methods(summary: Summary, suite: Suite) -> Table:
+    """Where each row's method comes from, and what of it differs from its paper."""
+    rows = []
+    described = summary.rows.drop_duplicates("label").set_index("label")
+    for entry in summary.entries:
+        row = described.loc[entry.label]
+        differs = " ".join(row["deviations"])
+        shown = (entry.name, row["recipe"] or DASH, row["paper"] or DASH, differs or DASH)
+        data = {"label": entry.label, "strategy": row["strategy"], "recipe": row["recipe"]}
+        data |= {"paper": row["paper"], "deviations": differs}
+        rows.append(TableRow("", tuple(map(Cell, shown)), data))
+    heads = ("strategy", "recipe", "paper", "what differs from it")
+    columns = tuple(Column(head, left=True) for head in heads)
+    return make_table("methods", "Methods.", summary, suite, columns, tuple(rows))

@@ -30,7 +30,7 @@ def build_frame(plan: Plan, store: Store, resamples: int = 1000) -> pd.DataFrame
         resamples: of the bootstrap over test patients.
 
     Returns:
-        The columns of `Row`; `split`; `status` and `reason`; `RESULT_COLUMNS`: value in the metric's own unit,
+        The columns of `Row`; `status` and `reason`; `RESULT_COLUMNS`: value in the metric's own unit,
         `kept` of `total` classes in a macro average, n records, low and high the 95 % interval over test patients
         (headline metric, test part only); `COST_COLUMNS` of the fit, its parents' fits included. Metrics of one
         class, `auroc/SB`, are listed for the test part and selection 'subset' only.
@@ -44,8 +44,7 @@ def build_frame(plan: Plan, store: Store, resamples: int = 1000) -> pd.DataFrame
     described, results = [], []
     for place, row in enumerate(plan.rows):
         status, reason = _status(plan, store, row)
-        split = _split(plan, row)
-        described.append({**vars(row), "split": split, "status": status, "reason": reason})
+        described.append({**vars(row), "status": status, "reason": reason})
         if status != Status.DONE.value:
             results.append((place, "subset", "test", HEADLINE, *[float("nan")] * 6, ""))
             continue
@@ -60,17 +59,10 @@ def build_frame(plan: Plan, store: Store, resamples: int = 1000) -> pd.DataFrame
 
 def _joined(described: list[dict[str, Any]], results: list[tuple[Any, ...]]) -> pd.DataFrame:
     names = [field.name for field in fields(Row)]
-    rows = pd.DataFrame(described, columns=[*names, "split", "status", "reason", *COST_COLUMNS])
-    rows["split"] = rows.groupby(["suite", "scale", "corpus", "task"])["split"].transform(_fill)
+    rows = pd.DataFrame(described, columns=[*names, "status", "reason", *COST_COLUMNS])
     values = pd.DataFrame(results, columns=["place", *RESULT_COLUMNS])
     repeated = rows.iloc[values["place"].to_numpy(int)].reset_index(drop=True)
     return pd.concat([repeated, values.drop(columns="place")], axis=1)
-
-
-def _fill(splits: pd.Series) -> pd.Series:
-    """Skipped rows have no cell to name their split: they get that of their corpus and task."""
-    known = splits[splits != ""]
-    return splits.replace("", known.iloc[0]) if len(known) else splits
 
 
 def _result_rows(place: int, content: dict[str, Any]) -> list[tuple[Any, ...]]:
@@ -113,16 +105,6 @@ def _ancestors(plan: Plan, key: str) -> list[str]:
         found += parents
         waiting += parents
     return found
-
-
-def _split(plan: Plan, row: Row) -> str:
-    if not row.key:
-        return ""
-    spec = plan.jobs[row.key].cell.split  # type: ignore[union-attr]
-    if spec.kind == "official":
-        return "official"
-    shares = "/".join(f"{100 * share:g}" for share in spec.shares)
-    return f"{spec.kind} {shares}, seed {spec.seed}"
 
 
 def _cost(store: Store, key: str) -> dict[str, Any]:

@@ -181,9 +181,7 @@ def _entry(rows: list[Any], headline: float, views: MetricViews) -> Entry:
     at_headline = [row for row in done if (row.fraction, row.selection) == (headline, "subset")]
     return Entry(
         label=first.label,
-        name=first.strategy_title
-        if first.label == first.strategy
-        else f"{first.strategy_title} ({first.label})",
+        name=first.strategy_title,
         origin=first.origin,
         needs=first.needs,
         needs_at_test=first.needs_at_test,

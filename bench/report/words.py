@@ -98,7 +98,7 @@ def missing_notes(summary: Summary, entry: Entry) -> tuple[str, ...]:
 
 def conditions(summary: Summary, suite: Suite) -> str:
     """Corpus, task, split, scale, encoder, leads, input and budget of every number in a table."""
-    s, budget = summary.setting, suite.budget
+    s = summary.setting
     leads = s.lead_set if s.lead_set == s.eval_lead_set else f"{s.lead_set}, evaluated on {s.eval_lead_set}"
     encoder = ", ".join(
         [s.encoder, *(f"{name} {value}" for name, value in sorted(suite.encoder.arguments.items()))]
@@ -107,8 +107,19 @@ def conditions(summary: Summary, suite: Suite) -> str:
     return (
         f"Corpus {s.title}, task {s.task}, split {s.split or 'unknown'}, {summary.records:,} test records{classes};"
         f" scale {s.scale}; encoder {encoder}; leads {leads}; {suite.input.rate} Hz;"
-        f" budget {budget.steps:,} steps of {budget.batch} records; {suite.seeds} seed{'s' * (suite.seeds > 1)}."
+        f" budget {budget_line(suite)}; {suite.seeds} seed{'s' * (suite.seeds > 1)}."
     )
+
+
+def budget_line(suite: Suite) -> str:
+    """What a fit may spend, and which rows differ: '120 steps of 32 records, adamw, rate 0.001; row x: lr 0.003'."""
+    budget = suite.budget
+    line = f"{budget.steps:,} steps of {budget.batch} records, {budget.optimiser}, rate {budget.lr:g}"
+    for entry in suite.entries:
+        changes = entry.budget | suite.budgets.get(entry.label, {})
+        if changes:
+            line += f"; {entry.label}: {', '.join(f'{name} {value}' for name, value in changes.items())}"
+    return line
 
 
 def title(what: str, simulated: bool) -> str:

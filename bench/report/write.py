@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.report.board import Section, page
-from bench.report.details import classes, comparisons, no_result
+from bench.report.details import classes, comparisons, methods, no_result
 from bench.report.figures import label_efficiency
 from bench.report.frame import HEADLINE, build_frame
 from bench.report.paper_tables import paper_tables
@@ -99,7 +99,8 @@ def _section(plan: Plan, suite: Suite, summary: Summary, name: str, resamples: i
     by_class = classes(summary, suite)
     details: list[Table] = [*([ours] if paper else []), *([by_class] if by_class else [])]
     details += [selection(summary, suite)] if len(summary.fractions) > 1 else []
-    details += [comparisons(summary, suite, resamples), no_result(summary, suite)]
+    details += [comparisons(summary, suite, resamples), methods(summary, suite)]
+    details += [no_result(summary, suite)]
     return Section(name, summary.setting.simulated, tuple(paper) or (ours,), tuple(details))
 
 

@@ -10,6 +10,9 @@ from bench.run.status import Status
 from bench.run.store import Payload, Store
 from bench.run.work import Job, Outcome, run_job
 
+_RATE_AFTER = 20
+"""Finished cells before a time left is worth telling: the first ones wait for workers to start."""
+
 
 class Executor(Protocol):
     """Runs jobs somewhere. `slots` is how many to keep in flight."""
@@ -67,10 +70,10 @@ class Progress:
 
     @property
     def seconds_left(self) -> float | None:
-        """By the rate so far; None before the first cell is done."""
+        """By the rate so far; None before there is one worth the name."""
         done = self.count(Status.DONE)
         left = self.total - len(self.statuses)
-        return (time.monotonic() - self.started) / done * left if done else None
+        return (time.monotonic() - self.started) / done * left if done >= _RATE_AFTER else None
 
 
 def execute(

@@ -47,6 +47,7 @@ class Row:
     needs_at_test: tuple[str, ...]
     readout: str
     encoder: str
+    split: str
     lead_set: str
     eval_lead_set: str
     fraction: float
@@ -54,6 +55,8 @@ class Row:
     key: str = ""
     fit_key: str = ""
     skipped: str = ""
+    paper: str = ""
+    deviations: tuple[str, ...] = ()
 
 
 @dataclass
@@ -157,17 +160,20 @@ class _Expansion:
             kind=self.corpus.tasks[self.use.task].kind,
             label=entry.label,
             strategy=entry.strategy,
-            strategy_title=kind.title,
+            strategy_title=_title(entry, kind),
             origin=found.kind,
             recipe=entry.recipe or "",
             needs=tuple(sorted(f.value for f in self._needs(entry, entries))),
             needs_at_test=tuple(sorted(f.value for f in kind.needs_at_test)),
             readout="classifier" if issubclass(kind, Classifier) else kind.readout,
             encoder=self.suite.encoder.name,
+            split=self.use.split.title(),
             lead_set=lead_set,
             eval_lead_set=eval_lead_set,
             fraction=fraction,
             seed_index=seed_index,
+            paper=kind.paper,
+            deviations=kind.deviations,
         )
         try:
             fit = self._fit(entry, entries, lead_set, seed_index, fraction)
@@ -336,6 +342,12 @@ class _Expansion:
                 sources[found.strategy.name] = found.source
             self.plan.jobs[key] = Job(cell, self.corpus.folder, rows, self.device, sources)
         return key
+
+
+def _title(entry: Entry, kind: type[Strategy]) -> str:
+    """The entry's own title, or the strategy's, with the label where that says more."""
+    plain = kind.title if entry.label == entry.strategy else f"{kind.title} ({entry.label})"
+    return entry.title or plain
 
 
 def _rows_hash(records: pd.DataFrame, *parts: np.ndarray) -> str:

@@ -35,7 +35,7 @@ class Entry(_Frozen):
     """A row of the board: a strategy with a recipe.
 
     Attributes:
-        label: unique in the suite; how tables and the command line call the row.
+        label: unique in the suite; how the command line calls the row. title: how tables do.
         recipe: a named set of the strategy's parameters; `params` override it.
         init: label of the entry whose fit this one starts from.
         budget: overrides of the suite's budget.
@@ -44,6 +44,7 @@ class Entry(_Frozen):
 
     strategy: str
     label: str = ""
+    title: str = ""
     recipe: str | None = None
     params: dict[str, Any] = {}
     init: str | None = None

@@ -169,6 +169,7 @@ def _described(
         "encoder": suite.encoder.name,
         "lead_set": "all-12",
         "eval_lead_set": "all-12",
+        "split": "official",
         "fraction": fraction,
         "seed_index": seed,
     }

@@ -170,14 +170,6 @@ def test_no_result_lists_each_reason_once(bench, summary):
     assert rows[1]["reason"] == SKIPPED
 
 
-def test_a_row_whose_label_is_not_its_strategy_shows_both(tmp_path):
-    bench = make_bench(tmp_path, label_fractions=(1.0,))
-    bench.add("simclr_finetuned", strategy="finetune", strategy_title="Fine-tuning")
-    (summary,) = summarise(build_frame(bench.plan, bench.store, 50), MetricViews(bench.store, 50))
-    assert summary.entries[0].name == "Fine-tuning (simclr_finetuned)"
-    assert summary.records == 0
-
-
 def test_dropped_classes_are_counted_in_the_caption(tmp_path):
     bench = make_bench(
         tmp_path, label_fractions=(1.0,), corpora=({"corpus": "tiny-sim", "task": "findings"},)

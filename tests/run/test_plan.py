@@ -156,3 +156,13 @@ def test_a_test_patient_in_training_is_refused(tiny, monkeypatch):
     monkeypatch.setattr(module, "make_split", leaky)
     with pytest.raises(CorpusError, match="patient"):
         tiny.plan()
+
+
+def test_rows_of_one_strategy_are_told_apart_in_tables(tiny):
+    entries = [
+        "noise",
+        {"strategy": "noise", "label": "again"},
+        {"strategy": "noise", "label": "x", "title": "Own"},
+    ]
+    titles = {row.label: row.strategy_title for row in tiny.plan(entries=entries).rows}
+    assert titles == {"noise": "Noise", "again": "Noise (again)", "x": "Own"}
