@@ -161,7 +161,7 @@ class Session:
             control = next(j for j in plan.jobs.values() if j.cell.stage == "fit" and not j.cell.budget.steps)
             executor = RayExecutor()
             try:
-                overhead = cell_overhead(executor, control, {})
+                overhead = cell_overhead(executor, control, {}, lanes=executor.slots // 2)
             finally:
                 executor.close()
         return describe_machine(), rates, overhead

@@ -3,9 +3,10 @@
 Both are timed in turn, round by round, so that a machine whose speed drifts still gives a fair ratio.
 """
 
+import json
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +17,8 @@ from bench.run.execute import Executor
 from bench.run.plan import Plan, Row
 from bench.run.provenance import process_facts
 from bench.run.registry import encoders, load_strategy
-from bench.run.work import Job, run_job
+from bench.run.store import Payload
+from bench.run.work import Job
 from bench.train.budget import Budget
 from bench.train.build import Recipe, Setting, make_info, prepare_fit
 from bench.train.fit import Fit, Seeds
@@ -131,25 +133,28 @@ def _timed(function: Callable[[], object], times: int, device: torch.device) -> 
     return (time.perf_counter() - start) / times
 
 
-def cell_overhead(executor: Executor, job: Job, parents: dict, count: int = 60) -> float:
-    """Seconds of scheduling a cell: wall time of `count` copies of one small job, less the job's own time.
+def cell_overhead(
+    executor: Executor, job: Job, parents: Mapping[str, Payload], lanes: int, count: int = 100
+) -> float:
+    """Seconds of a worker's time that a cell costs beside its own work, by `count` copies of one small job.
 
     The first copies warm the workers and are not counted.
     """
 
-    def run(times: int) -> float:
-        start, sent, back = time.perf_counter(), 0, 0
+    def run(times: int) -> tuple[float, float]:
+        start, work, sent, back = time.perf_counter(), 0.0, 0, 0
         while back < times:
             while sent < times and sent - back < executor.slots:
                 executor.submit(str(sent), job, parents)
                 sent += 1
-            back += len(executor.wait())
-        return time.perf_counter() - start
+            for _, outcome in executor.wait():
+                back += 1
+                work += json.loads(outcome.files["provenance.json"])["seconds"]
+        return time.perf_counter() - start, work
 
-    run(3 * executor.slots)
-    alone = _timed(lambda: run_job(job, parents), 10, torch.device("cpu"))
-    lanes = max(1, executor.slots // 2)
-    return max(0.0, run(count) / count - alone / lanes)
+    run(5 * executor.slots)
+    wall, work = run(count)
+    return (wall * lanes - work) / count
 
 
 def describe_machine() -> str:
