@@ -119,14 +119,10 @@ def main() -> None:
 )
 @click.option("--address", help="Join a running Ray cluster at this address.")
 @click.option(
-    "--gpus-per-cell",
-    type=float,
-    default=0.0,
-    show_default=True,
-    help="Share of a GPU that a cell takes (Ray).",
+    "--gpus-per-cell", type=float, help="Share of a GPU that a cell takes (Ray); default 0.25 on a GPU."
 )
 @friendly
-def run(executor: str, address: str | None, gpus_per_cell: float, **options: Any) -> None:
+def run(executor: str, address: str | None, gpus_per_cell: float | None, **options: Any) -> None:
     """Run what is missing, then report. Without SUITE: every suite. Interrupt and repeat freely."""
     with Narrator() as narrator:
         session = Session(Options(**options), narrator.step)

@@ -16,7 +16,7 @@ class RayExecutor:
 
     Args:
         address: of a running cluster; None starts a local one.
-        gpus_per_cell: share of a GPU a fit takes; 0 on CPU.
+        gpus_per_cell: share of a GPU a cell takes; 0 on CPU.
         cpus: cores of a local cluster; None: all.
     """
 
@@ -37,8 +37,11 @@ class RayExecutor:
             options |= {"include_dashboard": False}
         ray.init(**options, configure_logging=True, logging_level="error", log_to_driver=False)
         self._remote = ray.remote(num_cpus=threads, num_gpus=gpus_per_cell, max_retries=3)(_run)
-        cores = int(ray.cluster_resources().get("CPU", 1)) // threads
-        self.slots = max(1, 2 * cores)
+        resources = ray.cluster_resources()
+        lanes = int(resources.get("CPU", 1)) // threads
+        if gpus_per_cell:
+            lanes = min(lanes, int(resources.get("GPU", 0) / gpus_per_cell))
+        self.slots = max(1, 2 * lanes)
         self._running: dict[Any, str] = {}
         self._shared: dict[int, tuple[Payload, Any]] = {}
 
