@@ -21,7 +21,7 @@ $(DONE): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
-bench: $(DONE)   ## run every suite at scale quick and write results/quick; DATA=folder ARGS='--corpus ptbxl' for real data
+bench: $(DONE)   ## run every suite at scale quick, write results/simulated/quick; DATA=FOLDER ARGS='--corpus ptbxl': results/real/quick
 	$(BIN)/leadboard run --scale quick $(if $(DATA),--data $(DATA)) $(ARGS)
 
 tables: $(DONE)  ## rewrite tables, figures and the board from the store; trains nothing

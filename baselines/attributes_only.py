@@ -17,6 +17,7 @@ class AttributesOnly(Strategy):
     title = "Attributes only"
     needs_at_test = frozenset({Field.MEASUREMENTS})
     trained = False
+    uses_encoder = False
     readout = "boosting"
     recipes = {"goodviews": {}, "board": {}}
 

@@ -14,6 +14,7 @@ class LabelPrior(Strategy):
     name = "label_prior"
     title = "Label prior"
     trained = False
+    uses_encoder = False
     recipes = {"goodviews": {}, "board": {}}
 
     def embed(self, batch: Batch) -> Tensor:

@@ -16,6 +16,7 @@ class MetadataOnly(Strategy):
     title = "Metadata only (age, sex)"
     needs_at_test = frozenset({Field.DEMOGRAPHICS})
     trained = False
+    uses_encoder = False
     readout = "boosting"
     recipes = {"goodviews": {}, "board": {}}
 

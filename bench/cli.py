@@ -134,7 +134,7 @@ def run(executor: str, address: str | None, gpus_per_cell: float | None, **optio
     click.echo(session.summary(plan, progress))
     for path in written:
         click.echo(f"wrote {path}")
-    if progress.errors:
+    if progress.errors or session.broken_files:
         sys.exit(1)
 
 
@@ -265,13 +265,11 @@ def check_data(folders: tuple[Path, ...]) -> None:
     """Read every record below FOLDER and report each defect in one line."""
     from bench.session import check_folder
 
-    for folder in folders:
-        title, notes = check_folder(folder)
-        click.echo(
-            f"{folder}: {title}: {len(notes)} notes" if notes else f"{folder}: {title}: no defect found"
-        )
+    for place, title, notes in (checked for folder in folders for checked in check_folder(folder)):
+        count = "no defect found" if not notes else "1 note" if len(notes) == 1 else f"{len(notes)} notes"
+        click.echo(f"{place}: {title}: {count}")
         for note in notes:
-            click.echo(f"  {note.action} {note.record}: {note.reason}")
+            click.echo(f"  {note.action} {note.record or '(corpus)'}: {note.reason}")
 
 
 if __name__ == "__main__":

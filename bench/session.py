@@ -78,9 +78,27 @@ class Session:
         self.registry = Registry(files)
         self.warnings = [f"skipped {b.path}: {b.reason}" for b in self.registry.broken]
         self.store = Store(options.store)
-        names = options.suites or tuple(suite_files())
-        self.suites = [self._suite(name, files) for name in names]
+        missing = next((path for path in files if not path.is_file()), None)
+        if missing:
+            raise SuiteError(f"no file {missing}")
+        self.broken_files = bool({b.path for b in self.registry.broken} & set(files))
+        self.suites = self._suites(files)
         self.only = self._only(files)
+
+    def _suites(self, files: tuple[Path, ...]) -> list[Suite]:
+        """The suites asked for; without any, all that run on the corpora asked for."""
+        if self.options.suites:
+            return [self._suite(name, files) for name in self.options.suites]
+        suites, refusals = [], []
+        for name in suite_files():
+            try:
+                suites.append(self._suite(name, files))
+            except SuiteError as error:
+                refusals.append(f"skipped suite {name}: {error}")
+        if not suites:
+            raise SuiteError(refusals[0])
+        self.warnings += refusals
+        return suites
 
     def _suite(self, name: str, files: tuple[Path, ...]) -> Suite:
         overrides = {"seeds": self.options.seeds} if self.options.seeds else {}
@@ -108,6 +126,8 @@ class Session:
         unknown = asked - {name for e in entries for name in (e.label, e.strategy)}
         if unknown:
             known = ", ".join(sorted({e.label for e in entries}))
+            if unknown & {n for n, f in self.registry.found.items() if f.source is not None}:
+                raise SuiteError("a strategy file joins the suite board: leadboard run board --strategy FILE")
             raise SuiteError(f"no row or strategy {unknown.pop()!r} in these suites; there are: {known}")
         return labels
 
@@ -237,8 +257,8 @@ def simulate_corpus(corpus: str, folder: Path, records: int, seed: int, progress
 
 
 @user_errors
-def check_folder(folder: Path) -> tuple[str, list[Note]]:
-    """Title and defects of a corpus folder, whatever its layout."""
-    from bench.data.check import check_corpus, detect_reader
+def check_folder(folder: Path) -> list[tuple[Path, str, list[Note]]]:
+    """(folder, title, defects) of every corpus in a folder, whatever its layout."""
+    from bench.data.check import check_folder as check
 
-    return check_corpus(detect_reader(folder), folder)
+    return check(folder)

@@ -40,6 +40,7 @@ class ClocsLead(Strategy):
     title = "CLOCS (lead)"
     paper = "Kiyasseh et al. 2021, arXiv 2005.13249; Good Views strategy 1, arXiv 2411.17702"
     deviations = (
+        "Two fixed halves of the leads, as in the code; the paper pairs single leads.",
         "A record's embedding is the mean over its groups; the published code scores each as its own record.",
     )
     recipes = {

@@ -32,11 +32,15 @@ class Rhythm(Strategy):
     """Positives are records with the same labels."""
 
     name = "rhythm"
-    title = "Rhythm (supervised contrastive)"
+    title = "Same label (supervised contrastive)"
     paper = "Good Views strategy 4, arXiv 2411.17702"
     needs = frozenset({Field.LABELS})
     labelled_only = True
-    deviations = ("Trained on the label subset alone; the published code uses all training labels.",)
+    deviations = (
+        "Matches on the downstream task's labels, whatever they are, as the code does on its four classes;"
+        " the paper on 11 rhythms and conditions.",
+        "Trained on the label subset alone; the published code uses all training labels.",
+    )
     recipes = {
         "goodviews": {},
         "goodviews_code": {"as_published_diagonal": True},

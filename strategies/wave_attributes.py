@@ -62,6 +62,7 @@ class WaveAttributes(Strategy):
     paper = "Good Views strategy 5, arXiv 2411.17702"
     needs = frozenset({Field.MEASUREMENTS})
     deviations = (
+        "k-means, 40 clusters, as in the code; the paper: a distance threshold it does not state.",
         "Statistics and clusters are fitted on training records; the published code fits them on test ones too.",
         "A missing attribute takes the training median; a record without any attribute has no positives.",
     )

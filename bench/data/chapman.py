@@ -296,4 +296,4 @@ def _paper_cohort(sheet: pd.DataFrame, mark: dict[str, Any]) -> dict[str, Any]:
     if mark:
         return {}
     sizes = {str(name): int(size) for name, size in cohort_table(sheet, "paper")["total"].items()}
-    return {"paper_cohort": {**sizes, "all": sum(sizes.values())}}
+    return {"paper_cohort": sizes}

@@ -203,9 +203,18 @@ class PreparedCorpus:
         return np.load(self.folder / "signals.npy", mmap_mode="r")
 
     @cached_property
+    def _own_records(self) -> pd.DataFrame:
+        return pd.read_parquet(self.folder / "records.parquet")
+
+    @property
+    def brings_measurements(self) -> bool:
+        """Did the corpus come with machine measurements, or are they ours to make?"""
+        return not bool(self._own_records[ATTRIBUTES[0]].isna().all())
+
+    @cached_property
     def records(self) -> pd.DataFrame:
         """One row a record, in the order of the signals; measurements the corpus lacks come from `attributes`."""
-        records = pd.read_parquet(self.folder / "records.parquet")
+        records = self._own_records.copy()
         measured = self.folder / "attributes.parquet"
         if measured.exists():
             table = pd.read_parquet(measured).set_index("record").reindex(records["record"])

@@ -5,10 +5,10 @@ A setting is one suite on one corpus, task, split, encoder and lead set: all tha
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import groupby
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -46,6 +46,7 @@ class Score:
     Attributes:
         wanted: seeds that the plan asks for; `seeds.n` of them are there.
         keys: of the cells, one a seed.
+        constant: every seed gives all records one score: 'here', or 'always', at every other fraction too.
         views: where the resamples are; read only when somebody asks.
     """
 
@@ -54,6 +55,7 @@ class Score:
     keys: tuple[str, ...]
     selection: str
     views: MetricViews = field(repr=False, compare=False)
+    constant: Literal["", "here", "always"] = ""
 
     @cached_property
     def draws(self) -> np.ndarray:
@@ -113,6 +115,7 @@ class Summary:
         records: of the test part; 0 where nothing has run.
         kept, total: classes in the macro average.
         rows: of the frame.
+        measured: what computed the corpus's measurements from its ECGs; empty: they came with it.
     """
 
     setting: Setting
@@ -122,6 +125,7 @@ class Summary:
     kept: int
     total: int
     rows: pd.DataFrame = field(repr=False, compare=False)
+    measured: str = ""
 
     @property
     def headline(self) -> float:
@@ -145,9 +149,16 @@ class Summary:
 
 def names(summaries: Sequence[Summary]) -> list[str]:
     """A name a setting: corpus and task, and whatever else tells settings of one suite apart."""
-    axes = ("corpus", "task", "split", "encoder", "lead_set", "eval_lead_set")
-    vary = [axis for axis in axes[2:] if len({getattr(summary.setting, axis) for summary in summaries}) > 1]
-    return [", ".join(str(getattr(s.setting, axis)) for axis in (*axes[:2], *vary)) for s in summaries]
+    axes = ("split", "encoder", "lead_set", "eval_lead_set")
+    vary = [axis for axis in axes if len({getattr(summary.setting, axis) for summary in summaries}) > 1]
+    return [_name(summary.setting, vary) for summary in summaries]
+
+
+def _name(setting: Setting, vary: Sequence[str]) -> str:
+    """Lead sets that are trained and evaluated alike stand once."""
+    once = "lead_set" in vary and setting.lead_set == setting.eval_lead_set
+    axes = [axis for axis in vary if not (once and axis == "eval_lead_set")]
+    return ", ".join(str(getattr(setting, axis)) for axis in ("corpus", "task", *axes))
 
 
 def summarise(frame: pd.DataFrame, views: MetricViews) -> list[Summary]:
@@ -178,6 +189,8 @@ def _entry(rows: list[Any], headline: float, views: MetricViews) -> Entry:
         place: _score(list(own), wanted[place[0]], views)
         for place, own in groupby(sorted(done, key=_place), key=lambda row: _place(row)[:2])
     }
+    if scores and all(score.constant for score in scores.values()):
+        scores = {place: replace(score, constant="always") for place, score in scores.items()}
     at_headline = [row for row in done if (row.fraction, row.selection) == (headline, "subset")]
     return Entry(
         label=first.label,
@@ -188,7 +201,7 @@ def _entry(rows: list[Any], headline: float, views: MetricViews) -> Entry:
         keys=tuple(row.key for row in at_headline),
         fit_keys=tuple(row.fit_key for row in at_headline),
         scores=scores,
-        cost={name: _mean([float(getattr(row, name)) for row in at_headline]) for name in COST_COLUMNS},
+        cost=_cost(at_headline),
         missing=_missing([row for row in rows if row.status != Status.DONE.value]),
     )
 
@@ -197,13 +210,22 @@ def _place(row: Any) -> tuple[float, str, int]:
     return row.fraction, row.selection, row.seed_index
 
 
+def _cost(rows: Sequence[Any]) -> dict[str, float]:
+    """Mean over seeds; a row whose embedding does not use the encoder has no encoder parameters."""
+    cost = {name: _mean([float(getattr(row, name)) for row in rows]) for name in COST_COLUMNS}
+    used = all(getattr(row, "uses_encoder", True) for row in rows)
+    return cost if used else cost | {"parameters": float("nan")}
+
+
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else float("nan")
 
 
 def _score(rows: Sequence[Any], wanted: int, views: MetricViews) -> Score:
     seeds = over_seeds([row.value for row in rows], [row.digest for row in rows])
-    return Score(seeds, wanted, tuple(row.key for row in rows), rows[0].selection, views)
+    # one score for all records is an AUROC of one half in every resample, and nothing else is
+    constant: Literal["", "here"] = "here" if all(r.value == r.low == r.high == 0.5 for r in rows) else ""
+    return Score(seeds, wanted, tuple(row.key for row in rows), rows[0].selection, views, constant)
 
 
 def _missing(rows: Sequence[Any]) -> tuple[Missing, ...]:

@@ -1,4 +1,4 @@
-"""A table as an object, and its four forms: CSV, Markdown, LaTeX (booktabs), and what the page's template reads.
+"""A table as an object, with its forms CSV and Markdown; LaTeX is in `latex`, the page's form in its template.
 
 What is shown (cells) and what is computed with (data) stand side by side in each row, so the forms cannot disagree.
 """
@@ -42,10 +42,18 @@ class TableRow:
 
 @dataclass(frozen=True)
 class Column:
-    """A column head; `left` for text."""
+    """A column head.
+
+    Attributes:
+        left: for text.
+        width: in LaTeX, as a share of the line; 0: as wide as its text.
+        notes: numbers of footnotes, from 1.
+    """
 
     head: str
     left: bool = False
+    width: float = 0.0
+    notes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,8 @@ class Table:
         caption: corpus, scale, split, and what the columns mean.
         context: columns that stand before the data in every row of the CSV.
         footnotes: numbered from 1.
+        fields: of the CSV, where there may be no row to tell them.
+        long: may run over pages in LaTeX.
     """
 
     name: str
@@ -67,6 +77,8 @@ class Table:
     rows: tuple[TableRow, ...]
     footnotes: tuple[str, ...] = ()
     context: Mapping[str, Any] = field(default_factory=dict)
+    fields: tuple[str, ...] = ()
+    long: bool = False
 
     def blocks(self) -> list[tuple[str, list[TableRow]]]:
         """Rows by block, in order."""
@@ -90,7 +102,7 @@ class Footnotes:
 
 def to_csv(table: Table) -> str:
     """Machine-readable form: the context, the block and the data of every row, and its footnotes as text."""
-    names = list(dict.fromkeys(name for row in table.rows for name in row.data))
+    names = list(dict.fromkeys([*table.fields, *(name for row in table.rows for name in row.data)]))
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow([*table.context, "block", *names, "notes"])
@@ -116,7 +128,7 @@ def to_markdown(table: Table) -> str:
         if block:
             lines.append([f"*{_markdown(block)}*", *[""] * (len(table.columns) - 1)])
         lines += [[_markdown_cell(cell) for cell in row.cells] for row in rows]
-    heads = [_markdown(column.head) for column in table.columns]
+    heads = [_markdown(column.head) + _superscript(column.notes) for column in table.columns]
     align = ["left" if column.left else "right" for column in table.columns]
     body = (
         tabulate(lines, headers=heads, tablefmt="pipe", colalign=align, disable_numparse=True)
@@ -145,50 +157,3 @@ def _markdown(text: str) -> str:
     for sign, safe in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         text = text.replace(sign, safe)
     return re.sub(r"([\\|*_`\[\]])", r"\\\1", text).replace("\n", " ")
-
-
-_LATEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "±": r"$\pm$", "×": r"$\times$", "−": r"$-$", "–": "--", "†": r"$^\dagger$", "≥": r"$\geq$", "≤": r"$\leq$",
-    "·": r"$\cdot$", "\n": " ", "\u00a0": "~",
-}  # fmt: skip
-
-_WIDE = 8  # columns from which a LaTeX table is scaled to the line
-
-
-def latex(text: str) -> str:
-    """Text with every character that LaTeX reads as a command escaped."""
-    return "".join(_LATEX.get(sign, sign) for sign in text)
-
-
-def to_latex(table: Table) -> str:
-    """A table environment; needs the packages booktabs and graphicx."""
-    count = len(table.columns)
-    lines = [" & ".join(latex(column.head) for column in table.columns) + r" \\"]
-    for block, rows in table.blocks():
-        lines.append(r"\midrule")
-        if block:
-            lines.append(rf"\multicolumn{{{count}}}{{l}}{{\emph{{{latex(block)}}}}} \\")
-        lines += [" & ".join(_latex_cell(cell) for cell in row.cells) + r" \\" for row in rows]
-    spec = "".join("l" if column.left else "r" for column in table.columns)
-    body = [rf"\begin{{tabular}}{{{spec}}}", r"\toprule", *lines, r"\bottomrule", r"\end{tabular}"]
-    if count > _WIDE:
-        body = [r"\resizebox{\linewidth}{!}{%", *body, "}"]
-    notes = [rf"\textsuperscript{{{n}}}~{latex(text)}" for n, text in enumerate(table.footnotes, 1)]
-    tail = [r"\par\smallskip\footnotesize\raggedright", (r"\par" + "\n").join(notes)] if notes else []
-    parts = [
-        "% packages: booktabs, graphicx",
-        r"\begin{table}",
-        r"\centering",
-        rf"\caption[{latex(table.title)}]{{\textbf{{{latex(table.title)}}} {latex(table.caption)}}}",
-    ]
-    return "\n".join([*parts, *body, *tail, r"\end{table}"]) + "\n"
-
-
-def _latex_cell(cell: Cell) -> str:
-    text = latex(cell.text)
-    text = rf"\textbf{{{text}}}" if cell.emphasis == "best" else text
-    text = rf"\underline{{{text}}}" if cell.emphasis == "second" else text
-    notes = rf"\textsuperscript{{{','.join(map(str, cell.notes))}}}" if cell.notes else ""
-    return text + (r"$^\dagger$" if cell.dagger else "") + notes

@@ -1,6 +1,7 @@
 """How numbers and conditions are worded, the same in every table, figure and page."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from bench.report.stats import Seeds
 from bench.report.summary import Entry, Score, Summary
@@ -35,8 +36,8 @@ def percent(fraction: float) -> str:
 
 
 def spread(seeds: Seeds) -> str:
-    """SD of three or more seeds, the range of two, nothing of one; `spread_head` says which."""
-    if seeds.n == 1:
+    """SD of three or more seeds, the range of two, nothing of one or of copies; `spread_head` says which."""
+    if seeds.n == 1 or seeds.identical:
         return DASH
     return span(seeds.low, seeds.high) if seeds.n == 2 else points(seeds.sd)
 
@@ -83,16 +84,19 @@ def seed_notes(score: Score) -> tuple[str, ...]:
     notes = []
     if score.seeds.n < score.wanted:
         notes.append(f"{score.seeds.n} of {score.wanted} seeds; the others have no result")
-    if score.seeds.identical:
+    if score.constant:
+        learnt = ": the read-out learnt nothing from so few labels" if score.constant == "here" else ""
+        notes.append(f"Every record got the same score{learnt}")
+    elif score.seeds.identical:
         notes.append(
             "All seeds gave bit-identical scores: nothing random is left here, and no spread over seeds exists"
         )
     return tuple(notes)
 
 
-def missing_notes(summary: Summary, entry: Entry) -> tuple[str, ...]:
-    """Why an entry has no headline result, one line a reason."""
-    lines = (f"{m.status}: {m.reason}" for m in entry.missing if summary.headline in m.fractions)
+def missing_notes(entry: Entry, fraction: float) -> tuple[str, ...]:
+    """Why an entry has no result at a label fraction, one line a reason."""
+    lines = (f"{m.status}: {m.reason}" for m in entry.missing if fraction in m.fractions)
     return tuple(dict.fromkeys(lines))
 
 
@@ -105,21 +109,77 @@ def conditions(summary: Summary, suite: Suite) -> str:
     )
     classes = f", {summary.kept} of {summary.total} classes" if summary.kept < summary.total else ""
     return (
-        f"Corpus {s.title}, task {s.task}, split {s.split or 'unknown'}, {summary.records:,} test records{classes};"
+        f"Corpus {s.title}, task {s.task}, split {s.split or 'unknown'}, {counted(summary.records, 'test record')}{classes};"
         f" scale {s.scale}; encoder {encoder}; leads {leads}; {suite.input.rate} Hz;"
-        f" budget {budget_line(suite)}; {suite.seeds} seed{'s' * (suite.seeds > 1)}."
+        f" budget {budget_line(suite, titles(summary.entries))}; {counted(suite.seeds, 'seed')}.{_measured(summary)}"
     )
 
 
-def budget_line(suite: Suite) -> str:
-    """What a fit may spend, and which rows differ: '120 steps of 32 records, adamw, rate 0.001; row x: lr 0.003'."""
+def _measured(summary: Summary) -> str:
+    """Where measurements come from, if any row needs some that we computed."""
+    needed = any("measurements" in entry.paid_for for entry in summary.entries)
+    return f" Measurements: computed from the ECG by {summary.measured}." if needed and summary.measured else ""
+
+
+def counted(count: int, thing: str) -> str:
+    """'1 record', '2 records'."""
+    return f"{count:,} {thing}{'s' * (count != 1)}"
+
+
+def titles(entries: Iterable[Entry]) -> dict[str, str]:
+    """What tables print for each label."""
+    return {entry.label: entry.name for entry in entries}
+
+
+def for_these_encoders(seeds: int) -> str:
+    """What intervals over test patients leave out."""
+    overlap = " whose ranges over seeds overlap" if seeds > 1 else ""
+    return (
+        f" They hold for {'these' if seeds > 1 else 'this'} {counted(seeds, 'trained encoder')} a row: seed-to-seed"
+        f" differences are not in them, so rows{overlap} may change places with other seeds."
+    )
+
+
+def see_notes(count: int) -> str:
+    """Points at the first footnotes, which are about the whole of a paper's table."""
+    if not count:
+        return ""
+    numbers = ", ".join(map(str, range(1, count + 1)))
+    return f" On the whole printed table see note{'s' * (count > 1)} {numbers}."
+
+
+def budget_line(suite: Suite, names: Mapping[str, str]) -> str:
+    """What a fit may spend, and which rows differ: '120 steps of 32 records, adamw, learning rate 0.001; ...'.
+
+    Args:
+        names: of the rows by label.
+    """
     budget = suite.budget
-    line = f"{budget.steps:,} steps of {budget.batch} records, {budget.optimiser}, rate {budget.lr:g}"
+    line = f"{budget.steps:,} steps of {budget.batch} records, {budget.optimiser}, learning rate {budget.lr:g}"
+    groups: dict[str, list[str]] = {}
     for entry in suite.entries:
-        changes = entry.budget | suite.budgets.get(entry.label, {})
-        if changes:
-            line += f"; {entry.label}: {', '.join(f'{name} {value}' for name, value in changes.items())}"
-    return line
+        own = budget.model_dump() | entry.budget | suite.budgets.get(entry.label, {})
+        changes = [_changed(name, own[name]) for name, value in budget.model_dump().items() if own[name] != value]
+        if changes and entry.label in names:
+            groups.setdefault(", ".join(changes), []).append(names[entry.label])
+    return "; ".join([line, *(f"{' and '.join(rows)}: {what}" for what, rows in groups.items())])
+
+
+def _changed(name: str, value: Any) -> str:
+    """One setting of a budget in words."""
+    checkpoints = {"last": "last checkpoint", "best_val_loss": "checkpoint with the best validation loss"}
+    spoken = {
+        "steps": f"{value} steps",
+        "batch": f"{value} records a batch",
+        "optimiser": f"{value}",
+        "lr": f"learning rate {value}",
+        "schedule": f"{value} schedule",
+        "warmup": f"{value} warm-up steps",
+        "selection": checkpoints.get(str(value), str(value)),
+        "check_every": f"validation loss every {value} steps",
+        "patience": f"stopped after {value} checks without a better one",
+    }
+    return spoken.get(name, f"{name.replace('_', ' ')} {value}")
 
 
 def title(what: str, simulated: bool) -> str:

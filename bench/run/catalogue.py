@@ -49,6 +49,7 @@ def _strategies(registry: Registry, kind: str, title: str) -> Listing:
     rows = []
     for name, found in sorted(registry.found.items()):
         if found.kind == kind:
-            paid = ", ".join(sorted(f.value for f in found.strategy.needs)) or "nothing"
+            fields = found.strategy.needs | found.strategy.needs_at_test
+            paid = ", ".join(sorted(f.value for f in fields)) or "none"
             rows.append([name, found.strategy.title, paid, ", ".join(found.strategy.recipes) or "-"])
-    return title, ["name", "title", "trained with", "recipes"], rows
+    return title, ["name", "title", "paid for in training", "recipes"], rows

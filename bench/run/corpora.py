@@ -1,7 +1,7 @@
 """Where a suite's corpora come from: a folder given with --data, or the simulator; prepared once, then cached."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.data.chapman import ChapmanReader
@@ -109,10 +109,11 @@ def measured(corpus: PreparedCorpus, shelf: Shelf, report: Report) -> PreparedCo
     """The same corpus with its eleven attributes, measured from the signals where it brings none."""
     from bench.data.attributes import measure_corpus
 
-    if not corpus.records["VentricularRate"].isna().all():
+    if corpus.brings_measurements:
         return corpus
     measure_corpus(corpus, workers=shelf.workers, progress=_named(report, f"measure {corpus.name}"))
-    return PreparedCorpus.open(corpus.folder)
+    opened = PreparedCorpus.open(corpus.folder)
+    return replace(opened, facts={**opened.facts, "measured": "neurokit2"})
 
 
 def _reads_measurements(suite: Suite, registry: Registry) -> bool:

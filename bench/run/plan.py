@@ -57,6 +57,7 @@ class Row:
     skipped: str = ""
     paper: str = ""
     deviations: tuple[str, ...] = ()
+    uses_encoder: bool = True
 
 
 @dataclass
@@ -173,7 +174,8 @@ class _Expansion:
             fraction=fraction,
             seed_index=seed_index,
             paper=kind.paper,
-            deviations=kind.deviations,
+            deviations=self._deviations(entry, entries, kind),
+            uses_encoder=kind.uses_encoder,
         )
         try:
             fit = self._fit(entry, entries, lead_set, seed_index, fraction)
@@ -181,6 +183,18 @@ class _Expansion:
             self.plan.rows.append(replace(described, key=key, fit_key=fit))
         except SkipFraction as reason:
             self.plan.rows.append(replace(described, skipped=str(reason)))
+
+    def _deviations(self, entry: Entry, entries: dict[str, Entry], kind: type[Strategy]) -> tuple[str, ...]:
+        """The strategy's own, what the recipe sets, and what the fit starts from."""
+        lines = list(kind.deviations)
+        changes = {**self._recipe(entry, kind), **entry.params}
+        if changes:
+            what = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in changes.items())
+            lines.append(f"Set here: {what}.")
+        if entry.init:
+            init = entries[entry.init]
+            lines.append(f"Starts from the fit of {_title(init, self._found(init).strategy)}.")
+        return tuple(lines)
 
     def _found(self, entry: Entry) -> Found:
         try:

@@ -67,7 +67,7 @@ def run_job(job: Job, parents: Mapping[str, Payload]) -> Outcome:
     try:
         keep_memory()
         torch.set_num_threads(job.cell.threads)
-        files = _work(job, parents)
+        files, timings = _work(job, parents)
     except torch.cuda.OutOfMemoryError as error:
         return Outcome(Status.OOM, {}, str(error).splitlines()[0], traceback.format_exc())
     except Exception as error:
@@ -75,19 +75,22 @@ def run_job(job: Job, parents: Mapping[str, Payload]) -> Outcome:
         line = str(error) if plain else f"{type(error).__name__}: {error}"
         return Outcome(Status.FAILED, {}, line.splitlines()[0] if line else "", traceback.format_exc())
     files["cell.json"] = _json(job.cell.model_dump(mode="json"))
-    files["provenance.json"] = _json(cell_provenance(job.device, time.perf_counter() - started))
+    files["provenance.json"] = _json(cell_provenance(job.device, time.perf_counter() - started) | timings)
     return Outcome(Status.DONE, files)
 
 
-def _work(job: Job, parents: Mapping[str, Payload]) -> dict[str, bytes]:
+def _work(job: Job, parents: Mapping[str, Payload]) -> tuple[dict[str, bytes], dict[str, float]]:
+    """Files of the cell, and the seconds of what a report quotes, without start-up and loading."""
     if isinstance(job.cell, FitCell):
         return _fit(job, job.cell, parents)
     if isinstance(job.cell, EmbedCell):
-        return _embed(job, job.cell, parents)
-    return _predict(job, job.cell, parents)
+        return _embed(job, job.cell, parents), {}
+    return _predict(job, job.cell, parents), {}
 
 
-def _fit(job: Job, cell: FitCell, parents: Mapping[str, Payload]) -> dict[str, bytes]:
+def _fit(
+    job: Job, cell: FitCell, parents: Mapping[str, Payload]
+) -> tuple[dict[str, bytes], dict[str, float]]:
     corpus = open_corpus(job.corpus)
     kind = load_strategy(cell.strategy.name, job.sources.get(cell.strategy.name))
     count = len(job.rows.labelled if kind.labelled_only else job.rows.train)
@@ -105,11 +108,15 @@ def _fit(job: Job, cell: FitCell, parents: Mapping[str, Payload]) -> dict[str, b
         cell.precision,
     )
     signals = _signals(job, cell.input, cell.lead_set)
-    fitted = finish(prepare_fit(recipe, corpus, setting, device, built, signals))
+    fit = prepare_fit(recipe, corpus, setting, device, built, signals)
+    started = time.perf_counter()
+    fitted = finish(fit)
+    seconds = time.perf_counter() - started
     ancestry = {role: json.loads(payload["fit.json"]) for role, payload in parents.items()}
     described = {"cell": cell.model_dump(mode="json"), "parents": ancestry, **fitted.facts}
     files = {"state.pt": to_bytes(fitted.strategy.state_dict()), "fit.json": _json(described)}
-    return files | {"health.csv": fitted.health.to_csv(index=False).encode()}
+    files["health.csv"] = fitted.health.to_csv(index=False).encode()
+    return files, {"fit_seconds": round(seconds, 4)}
 
 
 def restore(payload: Payload, sources: Mapping[str, Source], device: torch.device) -> Strategy:

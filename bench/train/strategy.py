@@ -195,6 +195,7 @@ class Strategy(nn.Module):
         parents: roles of the fits it starts from ('init', 'target', ...).
         trained: False for controls that take no optimiser step.
         readout: how its embeddings are judged: 'probe' (linear) or 'boosting' (tabular controls).
+        uses_encoder: False for controls whose embedding needs none.
         labelled_only: train on labelled instances alone (else unlabelled ones are drawn too, labels masked).
     """
 
@@ -209,6 +210,7 @@ class Strategy(nn.Module):
     trained: ClassVar[bool] = True
     readout: ClassVar[str] = "probe"
     labelled_only: ClassVar[bool] = False
+    uses_encoder: ClassVar[bool] = True
     Params: ClassVar[type[BaseModel]] = Params
 
     def __init__(

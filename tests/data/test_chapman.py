@@ -253,3 +253,8 @@ def test_sheet_errors(tmp_path: Path) -> None:
     write_sheet(tmp_path, ["SB"])
     with pytest.raises(CorpusError, match="no Chapman signals"):
         ChapmanReader().index(tmp_path)
+
+
+def test_the_real_sheet_brings_the_papers_cohort_for_its_table_2() -> None:
+    index = ChapmanReader().index(realdata("chapman"))
+    assert index.facts["paper_cohort"] == {"AFIB": 2218, "GSVT": 2199, "SB": 3871, "SR": 2081, "all": 10369}

@@ -77,6 +77,12 @@ def test_the_same_command_again_runs_nothing_and_writes_the_same_bytes(places):
     assert files == {p: p.read_bytes() for p in (folder / "results").rglob("*") if p.is_file()}
 
 
+def test_without_a_suite_those_that_run_on_the_corpus_are_taken(places):
+    _, options, _ = places
+    output = leadboard("plan", *SMALL, *options, "--corpus", "ptbxl-sim")
+    assert "skipped suite goodviews" in output and "does not run on 'ptbxl-sim'" in output
+
+
 def test_plan_says_what_is_cached(places):
     _, options, _ = places
     output = leadboard("plan", "board", *SMALL, *options)
@@ -91,8 +97,11 @@ def test_a_strategy_from_outside_joins_and_only_its_cells_run(places, tmp_path):
     broken.write_text("import nothing_like_this\n")
     results = ["--results", tmp_path / "results"]
     common = [*SMALL, *options[:4], *results, "--executor", "inline"]
-    output = leadboard("run", "board", "--strategy", mine, "--strategy", broken, *common)
-    assert "cells: 4 done" in output
+    output = leadboard("run", "board", "--strategy", mine, "--strategy", broken, *common, code=1)
+    assert "cells: 4 done" in output and f"skipped {broken}: ModuleNotFoundError" in output
+    assert "cells: 0 done" in leadboard("run", "board", "--strategy", mine, *common)
+    refused = leadboard("plan", "goodviews", "--strategy", mine, *common[:-2], code=1)
+    assert "a strategy file joins the suite board" in refused
     board = pd.concat([pd.read_csv(p) for p in (tmp_path / "results").rglob("board.csv")])
     text = board.to_csv()
     assert "bold" in text and "SimCLR" in text
@@ -123,6 +132,7 @@ def test_a_strategy_that_reads_undeclared_labels_is_stopped(places, tmp_path):
         (["run", "board", "--strategy", "nobody"], "no row or strategy 'nobody'"),
         (["plan", "board", "--device", "cuda:9"], "sees no GPU"),
         (["new", "not a name"], "not a name"),
+        (["run", "board", "--strategy", "gone.py"], "no file gone.py"),
     ],
 )
 def test_mistakes_are_one_line(arguments, message, tmp_path, monkeypatch):
@@ -222,7 +232,7 @@ def test_data_check_reads_every_real_folder(folder):
     output = leadboard("data", "check", realdata(folder))
     expected = {
         "ptbxl_removed_duplicates": "12 of 21,837",
-        "chapman": "JS05457",
+        "chapman": "JS45551: flat: V4, V5, V6",
         "chapman/WFDB_Ningbo": "JS45542",
         "cinc2021": "E07509",
     }

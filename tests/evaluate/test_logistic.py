@@ -94,3 +94,15 @@ def test_boosting_with_a_single_class_scores_it_one():
         np.random.default_rng(0).normal(size=(30, 2)), targets, "single", np.arange(20), np.arange(20, 30)
     )
     np.testing.assert_array_equal(boosting(rows).scores["all"], np.tile([0.0, 1.0], (30, 1)))
+
+
+def test_boosting_learns_from_nine_records():
+    """With the library's least leaf of twenty records it could not split at all."""
+    rng = np.random.default_rng(1)
+    labels = np.repeat([0, 1, 2], 40)
+    features = labels[:, None] * 3.0 + rng.normal(size=(120, 2))
+    targets = np.eye(3)[labels].astype(np.int8)
+    train = np.array([0, 1, 2, 40, 41, 42, 80, 81, 82])
+    val = np.setdiff1d(np.arange(120), train)
+    scores = boosting(data(features, targets, "single", train, val)).scores["all"]
+    assert (scores[val].argmax(1) == labels[val]).mean() > 0.7

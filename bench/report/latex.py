@@ -1,0 +1,87 @@
+"""The LaTeX form of a table: booktabs, heads in several lines; a long table breaks across pages."""
+
+from textwrap import wrap
+
+from bench.report.table import Cell, Column, Table
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "±": r"$\pm$", "×": r"$\times$", "−": r"$-$", "–": "--", "†": r"$^\dagger$", "≥": r"$\geq$", "≤": r"$\leq$",
+    "·": r"$\cdot$", "\n": " ", "\u00a0": "~",
+}  # fmt: skip
+
+_WIDE = 8  # columns from which a table is scaled to the line
+_HEAD = 16  # signs of a head's line
+
+
+def latex(text: str) -> str:
+    """Text with every character that LaTeX reads as a command escaped."""
+    return "".join(_LATEX.get(sign, sign) for sign in text)
+
+
+def to_latex(table: Table) -> str:
+    """A table, or a longtable; needs the packages array, booktabs, graphicx and longtable."""
+    heads = " & ".join(_head(column) for column in table.columns) + r" \\"
+    spec = "".join(_spec(column) for column in table.columns)
+    caption = rf"\caption[{latex(table.title)}]{{\textbf{{{latex(table.title)}}} {latex(table.caption)}}}"
+    form = _long if table.long else _floating
+    lines = form(caption, spec, heads, _body(table), _notes(table))
+    return "\n".join(["% packages: array, booktabs, graphicx, longtable", *lines]) + "\n"
+
+
+def _floating(caption: str, spec: str, heads: str, body: list[str], notes: list[str]) -> list[str]:
+    inner = [rf"\begin{{tabular}}{{{spec}}}", r"\toprule", heads, *body, r"\bottomrule", r"\end{tabular}"]
+    if heads.count(" & ") >= _WIDE:
+        inner = [r"\resizebox{\linewidth}{!}{%", *inner, "}"]
+    return [r"\begin{table}", r"\centering", caption, *inner, *notes, r"\end{table}"]
+
+
+def _long(caption: str, spec: str, heads: str, body: list[str], notes: list[str]) -> list[str]:
+    first = [rf"\begin{{longtable}}{{{spec}}}", caption + r" \\", r"\toprule", heads, r"\endfirsthead"]
+    again = [r"\toprule", heads, r"\midrule", r"\endhead", r"\bottomrule", r"\endlastfoot"]
+    end = [r"\end{longtable}", *([r"\begingroup", *notes, r"\endgroup"] if notes else [])]
+    return [r"\begingroup\small", *first, *again, *body, *end, r"\endgroup"]
+
+
+def _body(table: Table) -> list[str]:
+    lines = []
+    for block, rows in table.blocks():
+        lines.append(r"\midrule")
+        if block:
+            lines.append(rf"\multicolumn{{{len(table.columns)}}}{{l}}{{\emph{{{latex(block)}}}}} \\")
+        lines += [" & ".join(_cell(cell) for cell in row.cells) + r" \\" for row in rows]
+    return lines
+
+
+def _notes(table: Table) -> list[str]:
+    if not table.footnotes:
+        return []
+    notes = [rf"\textsuperscript{{{n}}}~{latex(text)}\par" for n, text in enumerate(table.footnotes, 1)]
+    return [r"\par\smallskip\scriptsize\raggedright", *notes]
+
+
+def _spec(column: Column) -> str:
+    if column.width:
+        return rf">{{\raggedright\arraybackslash}}p{{{column.width:g}\linewidth}}"
+    return "l" if column.left else "r"
+
+
+def _head(column: Column) -> str:
+    """A head in lines of a few signs."""
+    lines = [latex(line) for line in wrap(column.head, _HEAD, break_long_words=False)] or [""]
+    lines[-1] += _marks(column.notes)
+    if len(lines) == 1:
+        return lines[0]
+    return rf"\shortstack[{'l' if column.left else 'r'}]{{{(r' \\ ').join(lines)}}}"
+
+
+def _cell(cell: Cell) -> str:
+    text = latex(cell.text)
+    text = rf"\textbf{{{text}}}" if cell.emphasis == "best" else text
+    text = rf"\underline{{{text}}}" if cell.emphasis == "second" else text
+    return text + (r"$^\dagger$" if cell.dagger else "") + _marks(cell.notes)
+
+
+def _marks(notes: tuple[int, ...]) -> str:
+    return rf"\textsuperscript{{{','.join(map(str, notes))}}}" if notes else ""
