@@ -58,8 +58,10 @@ def user_errors(function: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
-        except (CorpusError, SuiteError, StoreError, KeyError) as error:
-            raise UserError(error.args[0] if isinstance(error, KeyError) else str(error)) from error
+        except (CorpusError, SuiteError, StoreError) as error:
+            raise UserError(str(error)) from error
+        except OSError as error:
+            raise UserError(f"cannot use {error.filename}: {error.strerror}") from error
 
     return wrapped
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.report.figures import Figure
+from bench.report.published import layouts
 from bench.report.table import Table
-from bench.report.words import budget_line
+from bench.report.words import budget_line, counted
 from bench.run.suite import Suite
 
 
@@ -20,11 +21,13 @@ class Section:
 
     Attributes:
         name: of the setting.
+        titles: of its rows by label.
         tables: shown in full; details: shown folded.
     """
 
     name: str
     simulated: bool
+    titles: Mapping[str, str]
     tables: tuple[Table, ...]
     details: tuple[Table, ...]
 
@@ -43,12 +46,15 @@ def page(
         lstrip_blocks=True,
     )
     environment.filters["data_uri"] = _data_uri
+    environment.globals["counted"] = counted
+    published_on = sorted({layout.corpus.capitalize() for layout in layouts(suite.name).values()})
     return environment.get_template("board.html.j2").render(
         suite=suite,
         sections=sections,
         figures=figures,
         provenance=provenance,
-        facts=_facts(suite, provenance),
+        published_on=published_on,
+        facts=_facts(suite, {k: v for section in sections for k, v in section.titles.items()}, provenance),
     )
 
 
@@ -56,7 +62,7 @@ def _data_uri(svg: bytes) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
 
 
-def _facts(suite: Suite, provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _facts(suite: Suite, titles: Mapping[str, str], provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What was run, as (name, value) lines."""
     arguments = ", ".join(f"{name} {value}" for name, value in sorted(suite.encoder.arguments.items()))
     spec = suite.input
@@ -68,7 +74,7 @@ def _facts(suite: Suite, provenance: Mapping[str, Any]) -> list[tuple[str, str]]
         ("Input", f"{spec.rate} Hz{window}, scaling {spec.scaling}"),
         (
             "Budget of a fit",
-            budget_line(suite),
+            budget_line(suite, titles),
         ),
         ("Seeds", str(suite.seeds)),
         ("Label fractions", ", ".join(f"{100 * fraction:g} %" for fraction in suite.label_fractions)),

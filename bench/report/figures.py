@@ -11,8 +11,11 @@ from bench.report.summary import Entry, Summary, names
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#D55E00")
+"""Okabe and Ito's, which colour-blind readers tell apart; the two oranges are furthest apart."""
+
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
-_GREYS = ("0.35", "0.5", "0.62", "0.2", "0.7", "0.45")
+_GREYS = ("0.45", "0.55", "0.65", "0.4", "0.72", "0.5")
 _DASHES = ((4, 2), (1, 1.5), (5, 1.5, 1, 1.5), (2, 1), (7, 2), (3, 1, 1, 1, 1, 1))
 _PANEL, _LEGEND = (4.8, 4.2), 2.3  # inches
 _ACROSS = 3  # panels
@@ -57,11 +60,13 @@ def label_efficiency(summaries: Sequence[Summary]) -> Figure | None:
     with rc_context(style):
         across, down = min(len(shown), _ACROSS), -(-len(shown) // _ACROSS)
         canvas = Canvas(figsize=(_PANEL[0] * across + _LEGEND, _PANEL[1] * down), layout="constrained")
-        axes = list(canvas.subplots(down, across, squeeze=False).flat)
+        axes = list(canvas.subplots(down, across, squeeze=False, sharey=True).flat)
         for ax in axes[len(shown) :]:
             ax.set_axis_off()
         for summary, name, ax in zip(shown, names(shown), axes, strict=False):
             _panel(ax, summary, name, looks)
+        if len(shown) > 1:
+            canvas.supxlabel("all panels share the y-axis", fontsize=8, color="0.35")
         canvas.legend(handles=_handles(looks), loc="outside right upper", frameon=False)
         svg = _saved(canvas, "svg", {"Date": None, "Creator": None})
         png = _saved(canvas, "png", {"Software": None})
@@ -94,7 +99,7 @@ def _caption(shown: Sequence[Summary]) -> str:
     text = (
         f"Label efficiency: macro one-vs-rest {words.SCORE} on the test part against the share of training patients"
         f" whose labels are visible. Lines: means over seeds; bars: {', '.join(sorted(heads))}. Grey and dashed:"
-        f" controls. Scale {shown[0].setting.scale}. {corpora}."
+        f" controls.{' Panels share the y-axis.' * (len(shown) > 1)} Scale {shown[0].setting.scale}. {corpora}."
     )
     return words.title(text, simulated)
 
@@ -106,17 +111,13 @@ def _fractions(summary: Summary) -> list[float]:
 
 def _looks(summaries: Sequence[Summary]) -> dict[str, _Look]:
     """A look for every entry by name, the same in every panel."""
-    import seaborn
-
     entries = {entry.name: entry for summary in summaries for entry in summary.entries if entry.scores}
     strategies = [name for name, entry in entries.items() if entry.origin == "strategy"]
     controls = [name for name in entries if name not in strategies]
-    palette = seaborn.color_palette("colorblind")
-    palette = [color for place, color in enumerate(palette) if place != 7]  # grey is for the controls
     looks = {}
     for place, name in enumerate(strategies):
-        marker = _MARKERS[(place + place // len(palette)) % len(_MARKERS)]
-        looks[name] = _Look(palette[place % len(palette)], marker, "")
+        marker = _MARKERS[(place + place // len(_COLOURS)) % len(_MARKERS)]
+        looks[name] = _Look(_COLOURS[place % len(_COLOURS)], marker, "")
     for place, name in enumerate(controls):
         marker = _MARKERS[-1 - place % len(_MARKERS)]
         looks[name] = _Look(_GREYS[place % len(_GREYS)], marker, _DASHES[place % len(_DASHES)])
@@ -134,12 +135,21 @@ def _panel(ax: "Axes", summary: Summary, name: str, looks: dict[str, _Look]) -> 
     ax.set_xscale("log")
     ax.set_xticks(ticks, [f"{100 * fraction:g}" for fraction in ticks])
     ax.minorticks_off()
-    ax.set_xlabel("labelled share of the training patients, %")
+    ax.set_xlabel("\n".join(filter(None, ["labelled share of the training patients, %", _left_out(summary)])))
     ax.set_ylabel(f"macro {words.SCORE}, test part")
     ax.grid(axis="y", color="0.9", linewidth=0.7)
     ax.set_axisbelow(True)
     mark = " — SIMULATED" if summary.setting.simulated else ""
     ax.set_title(f"{name}{mark}", fontsize=10, loc="left")
+
+
+def _left_out(summary: Summary) -> str:
+    """The label fractions at which nothing has a result, with what became of them."""
+    lines = []
+    for fraction in sorted(set(summary.fractions) - set(_fractions(summary))):
+        found = {m.status for entry in summary.entries for m in entry.missing if fraction in m.fractions}
+        lines.append(f"{words.percent(fraction)} ({', '.join(sorted(found))})")
+    return f"no result at {'; '.join(lines)}" if lines else ""
 
 
 def _lines(ax: "Axes", summary: Summary, entries: list[Entry], looks: dict[str, _Look], width: float) -> None:

@@ -11,7 +11,9 @@ _LATEX = {
     "·": r"$\cdot$", "\n": " ", "\u00a0": "~",
 }  # fmt: skip
 
-_WIDE = 8  # columns from which a table is scaled to the line
+_FIT = (
+    r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"  # wider than the line: scaled to it
+)
 _HEAD = 16  # signs of a head's line
 
 
@@ -32,16 +34,21 @@ def to_latex(table: Table) -> str:
 
 def _floating(caption: str, spec: str, heads: str, body: list[str], notes: list[str]) -> list[str]:
     inner = [rf"\begin{{tabular}}{{{spec}}}", r"\toprule", heads, *body, r"\bottomrule", r"\end{tabular}"]
-    if heads.count(" & ") >= _WIDE:
-        inner = [r"\resizebox{\linewidth}{!}{%", *inner, "}"]
-    return [r"\begin{table}", r"\centering", caption, *inner, *notes, r"\end{table}"]
+    return [r"\begin{table}", r"\centering", caption, _FIT, *inner, "}", *notes, r"\end{table}"]
 
 
 def _long(caption: str, spec: str, heads: str, body: list[str], notes: list[str]) -> list[str]:
     first = [rf"\begin{{longtable}}{{{spec}}}", caption + r" \\", r"\toprule", heads, r"\endfirsthead"]
     again = [r"\toprule", heads, r"\midrule", r"\endhead", r"\bottomrule", r"\endlastfoot"]
     end = [r"\end{longtable}", *([r"\begingroup", *notes, r"\endgroup"] if notes else [])]
-    return [r"\begingroup\small", *first, *again, *body, *end, r"\endgroup"]
+    return [
+        r"\begingroup\small\setlength{\LTcapwidth}{\linewidth}",
+        *first,
+        *again,
+        *body,
+        *end,
+        r"\endgroup",
+    ]
 
 
 def _body(table: Table) -> list[str]:
@@ -49,7 +56,9 @@ def _body(table: Table) -> list[str]:
     for block, rows in table.blocks():
         lines.append(r"\midrule")
         if block:
-            lines.append(rf"\multicolumn{{{len(table.columns)}}}{{l}}{{\emph{{{latex(block)}}}}} \\")
+            lines.append(
+                rf"\multicolumn{{{len(table.columns)}}}{{l}}{{\emph{{{latex(block)}}}}} \\{'*' * table.long}"
+            )
         lines += [" & ".join(_cell(cell) for cell in row.cells) + r" \\" for row in rows]
     return lines
 
@@ -73,7 +82,8 @@ def _head(column: Column) -> str:
     lines[-1] += _marks(column.notes)
     if len(lines) == 1:
         return lines[0]
-    return rf"\shortstack[{'l' if column.left else 'r'}]{{{(r' \\ ').join(lines)}}}"
+    stacked = r" \\ ".join(lines)
+    return rf"\shortstack[{'l' if column.left else 'r'}]{{{stacked}}}"
 
 
 def _cell(cell: Cell) -> str:

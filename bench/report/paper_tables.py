@@ -9,7 +9,7 @@ from bench.report import words
 from bench.report.published import Layout, LayoutRow, Number, Verdict, judge, layouts, published
 from bench.report.summary import Entry, Score, Setting, Summary
 from bench.report.table import DASH, Cell, Column, Footnotes, Table, TableRow
-from bench.report.tables import context, score_data
+from bench.report.tables import context, named, score_data
 from bench.run.plan import Plan, corpus_id
 from bench.run.suite import Suite
 
@@ -64,10 +64,9 @@ def _score_columns(layout: Layout, summary: Summary) -> tuple[Column, ...]:
 
 
 def _general(layout: Layout) -> str:
-    numbers = ", ".join(str(place) for place in range(1, len(layout.table_footnotes) + 1))
     return (
         "Published numbers are reported, not reproduced; the verdict says whether ours can be held against them."
-        + (f" On the whole published table see notes {numbers}." if numbers else "")
+        + words.see_notes(len(layout.table_footnotes))
     )
 
 
@@ -101,6 +100,10 @@ class _Ours:
     def name(self) -> str:
         return self.entry.name if self.entry else DASH
 
+    def named(self) -> dict[str, str]:
+        """Label and title for the CSV."""
+        return named(self.entry) if self.entry else {"label": "", "title": ""}
+
     def cells(self, notes: Footnotes) -> list[Cell]:
         """Mean, spread, interval, seeds."""
         if self.score is None:
@@ -120,7 +123,7 @@ class _Ours:
             return tuple(filter(None, lines))
         if row.reason or self.entry is None:
             return (row.reason or f"The run did not ask for {row.label!r}",)
-        return words.missing_notes(self.summary, self.entry)
+        return words.missing_notes(self.entry, self.summary.headline)
 
 
 def _published_row(layout: Layout, row: LayoutRow, number: Number, ours: _Ours, notes: Footnotes) -> TableRow:
@@ -129,19 +132,23 @@ def _published_row(layout: Layout, row: LayoutRow, number: Number, ours: _Ours, 
     word, because = ours.verdict.word if ours.verdict else "no result", ours.because(row)
     cells = [Cell(row.row, notes=marks), Cell(ours.name), Cell(_decimal(number.mean))]
     cells += [Cell(DASH if number.spread != number.spread else f"± {number.spread:.1f}"), *ours.cells(notes)]
-    cells += [Cell(DASH if gap is None else words.gap(gap, scale=1)), Cell(word, notes=notes(*because))]
+    hidden = ours.summary.setting.simulated  # no corpus in common, so no difference worth reading
+    cells += [
+        Cell(DASH if gap is None or hidden else words.gap(gap, scale=1)),
+        Cell(word, notes=notes(*because)),
+    ]
     data = {"row": row.row, "published": number.mean, "published_spread": number.spread}
-    data |= {"ours": ours.entry.label if ours.entry else "", **score_data(ours.score)}
+    data |= {**ours.named(), **score_data(ours.score)}
     data |= {"difference": gap, "verdict": word, "because": " | ".join(because)}
     return TableRow(PUBLISHED, tuple(cells), data)
 
 
 def _own_row(ours: _Ours, notes: Footnotes) -> TableRow:
     entry = ours.entry
-    missing = words.missing_notes(ours.summary, entry) if entry and ours.score is None else ()
+    missing = words.missing_notes(entry, ours.summary.headline) if entry and ours.score is None else ()
     word = Cell("no result" if missing else "ours", notes=notes(*missing))
     cells = (Cell(), Cell(ours.name), Cell(), Cell(), *ours.cells(notes), Cell(), word)
-    return TableRow(OURS, cells, {"row": "", "ours": entry.label if entry else "", **score_data(ours.score)})
+    return TableRow(OURS, cells, {"row": "", **ours.named(), **score_data(ours.score)})
 
 
 def _size_table(
@@ -159,14 +166,16 @@ def _size_table(
     for row in layout.rows:
         marks = notes(*(layout.footnotes[key] for key in row.footnotes))
         counts = [table.get(row.label or "all") for table in sizes.values()]
-        rows.append(_size_row(row.row, int(numbers[row.row].mean), counts, marks))
-    heads = [head for name in sizes for head in (name, "printed − this")]
+        rows.append(_size_row(row.row, int(numbers[row.row].mean), counts, marks, not corpus.simulated))
+    gaps = [] if corpus.simulated else ["printed − this"]
+    heads = [head for name in sizes for head in (name, *gaps)]
     columns = (Column("class", left=True), Column("printed"), *map(Column, heads))
     whose = "the simulated cohort's" if corpus.simulated else "this corpus's"
     title = words.title(f"{layout.title}: records as printed, and {whose} own.", corpus.simulated)
     task, split, scale = summary.setting.task, summary.setting.split, summary.setting.scale
     caption = (
         f"Corpus {corpus.title}, task {task}, all parts of the split {split or 'unknown'}; scale {scale}."
+        f"{words.see_notes(len(layout.table_footnotes))}"
     )
     return Table(name, title, caption, columns, tuple(rows), tuple(notes.texts), context(summary))
 
@@ -176,13 +185,16 @@ def _sizes_here(corpus: PreparedCorpus, task: str) -> dict[str, int]:
     return {str(name): int(count) for name, count in targets.sum().items()} | {"all": len(targets)}
 
 
-def _size_row(name: str, printed: int, counts: list[int | None], marks: tuple[int, ...]) -> TableRow:
-    """Printed size, then each of ours followed by its difference from the printed one."""
+def _size_row(
+    name: str, printed: int, counts: list[int | None], marks: tuple[int, ...], gaps: bool
+) -> TableRow:
+    """Printed size, then each of ours, followed by its difference from the printed one where `gaps` are shown."""
     cells = [Cell(name, notes=marks), Cell(f"{printed:,}")]
     data: dict[str, Any] = {"class": name, "printed": printed}
     for what, count in zip(("here", "true"), counts, strict=False):
         gap = None if count is None else printed - count
-        cells += [Cell(DASH if count is None else f"{count:,}"), Cell(words.count_gap(gap))]
+        cells.append(Cell(DASH if count is None else f"{count:,}"))
+        cells += [Cell(words.count_gap(gap))] if gaps else []
         data |= {what: count, f"printed_minus_{what}": gap}
     return TableRow("", tuple(cells), data)
 

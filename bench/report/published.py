@@ -45,7 +45,7 @@ class LayoutRow(_Frozen):
 
     Attributes:
         checks: replace those of the table with the same path.
-        differs: what differs from the paper in this row, whatever the settings.
+        differs: what differs from the paper in this row, whatever the settings; in place of the table's.
     """
 
     row: str
@@ -53,7 +53,7 @@ class LayoutRow(_Frozen):
     reason: str = ""
     footnotes: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
-    differs: tuple[str, ...] = ()
+    differs: tuple[str, ...] | None = None
 
 
 class Layout(_Frozen):
@@ -164,7 +164,7 @@ def judge(layout: Layout, row: LayoutRow, facts: Mapping[str, Any]) -> Verdict:
     differences = [line for check in layout.checks_of(row) if (line := _difference(check, facts))]
     if not reasons and facts["records"] != layout.records:
         differences.append(f"records {facts['records']:,} (published: {layout.records:,})")
-    differences += [*layout.differs, *row.differs]
+    differences += layout.differs if row.differs is None else row.differs
     word: Word = "not comparable" if reasons else "near" if differences else "same"
     return Verdict(word, tuple(reasons), tuple(differences))
 

@@ -213,7 +213,7 @@ def _place(row: Any) -> tuple[float, str, int]:
 def _cost(rows: Sequence[Any]) -> dict[str, float]:
     """Mean over seeds; a row whose embedding does not use the encoder has no encoder parameters."""
     cost = {name: _mean([float(getattr(row, name)) for row in rows]) for name in COST_COLUMNS}
-    used = all(getattr(row, "uses_encoder", True) for row in rows)
+    used = all(row.uses_encoder for row in rows)
     return cost if used else cost | {"parameters": float("nan")}
 
 

@@ -69,19 +69,28 @@ def board(summary: Summary, suite: Suite, resamples: int) -> Table:
         for block, entries in _blocks(summary)
         for entry in entries
     )
-    what = "Every strategy, one encoder, one budget: macro one-vs-rest AUROC on the test part."
-    more = _explained(summary, resamples)
-    return make_table("board", what, summary, suite, _board_columns(summary, places), rows, notes, more)
+    what = f"{suite.title}: macro one-vs-rest AUROC on the test part."
+    more = _explained(summary, suite, resamples)
+    columns = _board_columns(summary, places, notes)
+    return make_table("board", what, summary, suite, columns, rows, notes, more)
 
 
-def _board_columns(summary: Summary, places: Sequence[Place]) -> tuple[Column, ...]:
+def _board_columns(summary: Summary, places: Sequence[Place], notes: Footnotes) -> tuple[Column, ...]:
     scores = [score for entry in summary.entries if (score := summary.score(entry))]
     lead = [f"{words.SCORE} at {words.percent(summary.headline)} labels, mean over seeds"]
-    lead += [words.spread_head(scores), words.INTERVAL, "rank (95\u00a0% interval)", "tie group"]
+    lead += [words.spread_head(scores), words.INTERVAL, f"rank ({words.INTERVAL})", "tie group"]
     ledger = (Column("paid for in training", left=True), Column("needs at test", left=True))
     heads = [f"at {words.percent(f)}" + (f", {_ALL_VALIDATION}" if s == "all" else "") for f, s in places]
-    heads += ["views", "lead-samples", "fit seconds", "encoder parameters"]
-    return (Column("strategy", left=True), *map(Column, lead), *ledger, *map(Column, heads))
+    others = (_place_column(head, summary, p, notes) for head, p in zip(heads, places, strict=True))
+    return (Column("strategy", left=True), *map(Column, lead), *ledger, *others)
+
+
+def _place_column(head: str, summary: Summary, place: Place, notes: Footnotes) -> Column:
+    """A column of scores; where all are missing its head says why."""
+    if any(place in entry.scores for entry in summary.entries):
+        return Column(head)
+    reasons = [line for entry in summary.entries for line in words.missing_notes(entry, place[0])]
+    return Column(head, notes=notes(*reasons))
 
 
 def _board_row(
@@ -99,8 +108,6 @@ def _board_row(
     cells += [Cell(words.paid_for(entry.paid_for)), Cell(words.paid_for(entry.needs_at_test))]
     for place in places:
         cells.append(_score_cell(summary.score(entry, *place), at[place].get(entry.label), notes))
-    cells += [Cell(words.size(entry.cost[name])) for name in ("views", "lead_samples")]
-    cells += [Cell(words.seconds(entry.cost["seconds"])), Cell(words.size(entry.cost["parameters"]))]
     return TableRow(block, tuple(cells), _board_data(summary, entry, standing))
 
 
@@ -110,7 +117,7 @@ def _headline_cells(
     """Mean, spread over seeds, interval over patients; or why there is none."""
     score = summary.score(entry)
     if score is None:
-        reasons = words.missing_notes(summary, entry)
+        reasons = words.missing_notes(entry, summary.headline)
         return [
             Cell(reasons[0].partition(":")[0] if reasons else DASH, notes=notes(*reasons)),
             Cell(),
@@ -131,13 +138,18 @@ def _score_cell(score: Score | None, standing: Standing | None, notes: Footnotes
 
 
 def _board_data(summary: Summary, entry: Entry, standing: Standing | None) -> dict[str, Any]:
-    data: dict[str, Any] = {"label": entry.label, "strategy": entry.name, "origin": entry.origin}
+    data: dict[str, Any] = {**named(entry), "origin": entry.origin}
     data |= {"paid_for": " ".join(entry.paid_for), "needs_at_test": " ".join(entry.needs_at_test)}
     place = (standing.rank, standing.low, standing.high, _letter(standing.group)) if standing else (None,) * 4
     data |= dict(zip(("rank", "rank_low", "rank_high", "tie_group"), place, strict=True))
     data |= score_data(summary.score(entry))
     data |= _means(summary, entry, [(f, s) for f in summary.fractions for s in ("subset", "all")])
-    return data | entry.cost | {"no_result": " | ".join(words.missing_notes(summary, entry))}
+    return data | entry.cost | {"no_result": " | ".join(words.missing_notes(entry, summary.headline))}
+
+
+def named(entry: Entry) -> dict[str, str]:
+    """How every CSV names a row: the label that the command line takes, and the title that tables print."""
+    return {"label": entry.label, "title": entry.name}
 
 
 def score_data(score: Score | None) -> dict[str, Any]:
@@ -160,10 +172,11 @@ def _letter(group: int) -> str:
     return chr(ord("a") + group) if group < 26 else str(group + 1)
 
 
-def _explained(summary: Summary, resamples: int) -> str:
+def _explained(summary: Summary, suite: Suite, resamples: int) -> str:
     text = (
-        f"Intervals, ranks and tie groups: {resamples:,} bootstrap resamples of the test patients, shared by all rows,"
-        " of the mean over seeds; the spread over seeds stands apart. Bold: best strategy, underlined: second;"
+        f"Ranks order the means; intervals, tie groups and daggers: {resamples:,} bootstrap resamples of the test"
+        " patients, shared by all rows, of the mean over seeds; the spread over seeds stands apart."
+        f"{words.for_these_encoders(suite.seeds)} Bold: best strategy, underlined: second;"
         " † not separable from the best (paired bootstrap, Holm-corrected). A tie group holds what cannot be told"
         " from its best. Everything was chosen on the label fraction's own validation records unless a column says"
         " otherwise. Paid for: what training reads beside the signal; the probe's labels are not counted."
@@ -212,11 +225,13 @@ def selection(summary: Summary, suite: Suite) -> Table:
 
     def row(block: str, entry: Entry) -> TableRow:
         cells = [_score_cell(summary.score(entry, *place), None, notes) for place in places]
-        data = {"label": entry.label, **_means(summary, entry, places)}
+        data = {**named(entry), **_means(summary, entry, places)}
         return TableRow(block, (Cell(entry.name), *cells), data)
 
+    rows = board_rows(summary, row)
     heads = [f"{words.percent(f)}, {'all validation labels' if s == 'all' else 'its own'}" for f, s in places]
-    columns = (Column("strategy", left=True), *map(Column, heads))
+    scores = (_place_column(head, summary, p, notes) for head, p in zip(heads, places, strict=True))
+    columns = (Column("strategy", left=True), *scores)
     what = f"{words.SCORE}, mean over seeds: selection on the fraction's own validation records, or on all of them."
     more = "A classifier is selected within its fit, on the fraction's own records only."
-    return make_table("selection", what, summary, suite, columns, board_rows(summary, row), notes, more)
+    return make_table("selection", what, summary, suite, columns, rows, notes, more)

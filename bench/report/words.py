@@ -109,8 +109,9 @@ def conditions(summary: Summary, suite: Suite) -> str:
     )
     classes = f", {summary.kept} of {summary.total} classes" if summary.kept < summary.total else ""
     return (
-        f"Corpus {s.title}, task {s.task}, split {s.split or 'unknown'}, {counted(summary.records, 'test record')}{classes};"
-        f" scale {s.scale}; encoder {encoder}; leads {leads}; {suite.input.rate} Hz;"
+        f"Corpus {s.title}, task {s.task}, split {s.split or 'unknown'},"
+        f" {counted(summary.records, 'test record')}{classes}; scale {s.scale};"
+        f" encoder {encoder}; leads {leads}; {suite.input.rate} Hz;"
         f" budget {budget_line(suite, titles(summary.entries))}; {counted(suite.seeds, 'seed')}.{_measured(summary)}"
     )
 
@@ -118,7 +119,9 @@ def conditions(summary: Summary, suite: Suite) -> str:
 def _measured(summary: Summary) -> str:
     """Where measurements come from, if any row needs some that we computed."""
     needed = any("measurements" in entry.paid_for for entry in summary.entries)
-    return f" Measurements: computed from the ECG by {summary.measured}." if needed and summary.measured else ""
+    return (
+        f" Measurements: computed from the ECG by {summary.measured}." if needed and summary.measured else ""
+    )
 
 
 def counted(count: int, thing: str) -> str:
@@ -155,11 +158,15 @@ def budget_line(suite: Suite, names: Mapping[str, str]) -> str:
         names: of the rows by label.
     """
     budget = suite.budget
-    line = f"{budget.steps:,} steps of {budget.batch} records, {budget.optimiser}, learning rate {budget.lr:g}"
+    line = (
+        f"{budget.steps:,} steps of {budget.batch} records, {budget.optimiser}, learning rate {budget.lr:g}"
+    )
     groups: dict[str, list[str]] = {}
     for entry in suite.entries:
         own = budget.model_dump() | entry.budget | suite.budgets.get(entry.label, {})
-        changes = [_changed(name, own[name]) for name, value in budget.model_dump().items() if own[name] != value]
+        changes = [
+            _changed(name, own[name]) for name, value in budget.model_dump().items() if own[name] != value
+        ]
         if changes and entry.label in names:
             groups.setdefault(", ".join(changes), []).append(names[entry.label])
     return "; ".join([line, *(f"{' and '.join(rows)}: {what}" for what, rows in groups.items())])

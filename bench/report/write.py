@@ -7,21 +7,24 @@ corpus with the tables. Real and simulated results never share a file.
 import json
 import re
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from bench.report.board import Section, page
-from bench.report.details import classes, comparisons, methods, no_result
+from bench.report.details import classes, comparisons, cost, methods, no_result
 from bench.report.figures import label_efficiency
 from bench.report.frame import HEADLINE, build_frame
-from bench.report.paper_tables import paper_tables
+from bench.report.latex import to_latex
+from bench.report.paper_tables import corpus_of, paper_tables
 from bench.report.provenance import provenance
 from bench.report.summary import Summary, names, summarise
-from bench.report.table import Table, to_csv, to_latex, to_markdown
+from bench.report.table import Table, to_csv, to_markdown
 from bench.report.tables import board, selection
 from bench.report.views import MetricViews
+from bench.report.words import titles
 from bench.run.plan import Plan
 from bench.run.store import Store
 from bench.run.suite import Suite
@@ -30,6 +33,7 @@ _CELL_COLUMNS = (
     *("suite", "scale", "corpus", "simulated", "task", "split", "encoder", "lead_set", "eval_lead_set"),
     *(
         "label",
+        "strategy_title",
         "strategy",
         "recipe",
         "origin",
@@ -45,8 +49,11 @@ _CELL_COLUMNS = (
 )
 
 
+_MARKS = ("board.csv", "table1.csv", "no_result.csv")  # a folder with one of them holds tables of a report
+
+
 def write_report(plan: Plan, store: Store, results: Path, resamples: int = 1000) -> list[Path]:
-    """Write every table, figure and page of a plan; trains nothing.
+    """Write every table, figure and page of a plan; trains nothing. Tables of settings no longer in it go.
 
     Args:
         results: the folder below which suites get theirs; files of other suites stay as they are.
@@ -67,14 +74,27 @@ def write_report(plan: Plan, store: Store, results: Path, resamples: int = 1000)
         for relative, content in _suite_files(plan, store, views, suite, rows):
             _replace(folder / relative, content)
             written.append(folder / relative)
+        _remove_stale(folder, {path.parent for path in written})
     return written
+
+
+def _remove_stale(folder: Path, fresh: Set[Path]) -> None:
+    """Remove the tables of settings that an earlier report wrote below a suite's folder; nothing else."""
+    for old in sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()):
+        if old in fresh or not any((old / mark).is_file() for mark in _MARKS):
+            continue
+        for path in old.iterdir():
+            if path.is_file() and path.suffix in (".csv", ".md", ".tex"):
+                path.unlink()
+        if not any(old.iterdir()):
+            old.rmdir()
 
 
 def _suite_files(
     plan: Plan, store: Store, views: MetricViews, suite: Suite, rows: pd.DataFrame
 ) -> Iterator[tuple[str, bytes]]:
     """Relative path and content of every file of one suite."""
-    summaries = summarise(rows, views)
+    summaries = [_with_source(plan, suite, summary) for summary in summarise(rows, views)]
     named = zip(summaries, names(summaries), strict=True)
     sections = [_section(plan, suite, summary, name, views.resamples) for summary, name in named]
     for section, folder in zip(sections, folders(summaries), strict=True):
@@ -92,16 +112,26 @@ def _suite_files(
     yield "board.html", page(suite, sections, [figure] if figure else [], origin).encode()
 
 
+def _with_source(plan: Plan, suite: Suite, summary: Summary) -> Summary:
+    """A summary that knows whether its corpus's measurements were computed, and by what."""
+    return replace(summary, measured=str(corpus_of(plan, suite, summary.setting).facts.get("measured", "")))
+
+
 def _section(plan: Plan, suite: Suite, summary: Summary, name: str, resamples: int) -> Section:
     """A paper's suite shows the paper's tables first, with our board folded; any other suite shows the board."""
     paper = paper_tables(plan, summary, suite)
     ours = board(summary, suite, resamples)
     by_class = classes(summary, suite)
-    details: list[Table] = [*([ours] if paper else []), *([by_class] if by_class else [])]
+    details: list[Table] = [
+        *([ours] if paper else []),
+        cost(summary, suite),
+        *([by_class] if by_class else []),
+    ]
     details += [selection(summary, suite)] if len(summary.fractions) > 1 else []
     details += [comparisons(summary, suite, resamples), methods(summary, suite)]
     details += [no_result(summary, suite)]
-    return Section(name, summary.setting.simulated, tuple(paper) or (ours,), tuple(details))
+    shown = tuple(paper) or (ours,)
+    return Section(name, summary.setting.simulated, titles(summary.entries), shown, tuple(details))
 
 
 def folders(summaries: Sequence[Summary]) -> list[str]:
@@ -120,7 +150,8 @@ def cells_csv(rows: pd.DataFrame) -> str:
     wide = shown.assign(place=starts).pivot(index="place", columns="metric", values="value")
     lines = shown[shown["metric"] == HEADLINE].set_axis(wide.index)
     others = sorted(set(wide.columns) - {HEADLINE})
-    table = pd.concat([lines[[*_CELL_COLUMNS]], wide[HEADLINE], lines[["low", "high"]], wide[others]], axis=1)
+    described = lines[[*_CELL_COLUMNS]].rename(columns={"strategy_title": "title"})
+    table = pd.concat([described, wide[HEADLINE], lines[["low", "high"]], wide[others]], axis=1)
     counts = dict.fromkeys(("n", "kept", "total", "steps", "views", "lead_samples", "parameters"), "Int64")
     return str(table.round(6).astype(counts).to_csv(index=False, lineterminator="\n"))
 

@@ -43,7 +43,7 @@ class Shelf:
             CorpusError: a real corpus without --data, or none of that layout there.
         """
         if name.endswith("-sim"):
-            return self.home / "simulated" / name
+            return self.home / "simulated" / f"{name}-{self.records}"
         if self.data is None:
             raise CorpusError(
                 f"corpus {name!r} is real data: say where it lies with --data FOLDER (or use {name}-sim)"

@@ -81,10 +81,22 @@ class Bench:
         return pd.concat(pieces, ignore_index=True)
 
     def commit(
-        self, row: Row, table: pd.DataFrame, seconds: float = 10.0, steps: int = 100, views: int = 6400
+        self,
+        row: Row,
+        table: pd.DataFrame,
+        seconds: float = 10.0,
+        steps: int = 100,
+        views: int = 6400,
+        **took: float,
     ) -> None:
         """Commit a row's fit and predict cells with these score rows."""
-        origin = {"seconds": seconds, "finished": self.finished, "commit": "c0ffee", "modified": False}
+        origin = {
+            "seconds": seconds,
+            **took,
+            "finished": self.finished,
+            "commit": "c0ffee",
+            "modified": False,
+        }
         origin |= {
             "python": "3.11",
             "cpu": "a <fast> cpu",

@@ -142,3 +142,10 @@ def test_a_class_without_positives_is_dropped_and_counted(tmp_path):
     frame = build_frame(bench.plan, bench.store, 100)
     found = _one(frame, part="test", selection="subset", metric="macro_auroc")
     assert (found["kept"], found["total"]) == (2, 3)
+
+
+def test_the_loops_own_seconds_count_where_they_were_measured(bench):
+    row = bench.add("simclr")
+    bench.finish(row, bench.noisy(2.0, seed=1), seconds=30.0, fit_seconds=20.0)
+    frame = build_frame(bench.plan, bench.store, 50)
+    assert set(frame["seconds"]) == {20.0}

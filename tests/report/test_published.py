@@ -96,6 +96,13 @@ def _facts(**changes):
     return facts | changes
 
 
+def test_what_a_row_differs_in_stands_for_what_the_table_does():
+    table = LAYOUT.model_copy(update={"differs": ("probe",)})
+    assert judge(table, ROW, _facts()).differences == ("probe",)
+    own = ROW.model_copy(update={"differs": ("its own head",)})
+    assert judge(table, own, _facts()).differences == ("its own head",)
+
+
 def test_same_conditions():
     verdict = judge(LAYOUT, ROW, _facts())
     assert (verdict.word, verdict.reasons, verdict.differences) == ("same", (), ())
@@ -153,7 +160,7 @@ def test_table1_shows_published_and_ours_with_verdict_and_controls(tmp_path):
     failed = bench.add("rhythm")
     bench.store.fail(failed.key, "failed", "Diverged", "")
     table = _tables(bench)["table1"]
-    rows = {row.data["row"] or row.data["ours"]: row for row in table.rows}
+    rows = {row.data["row"] or row.data["label"]: row for row in table.rows}
     assert [row.data["row"] for row in table.rows[:7]] == [n.row for n in published("goodviews")[:7]]
     ours = rows["Strategy 2 (SimCLR)"].data
     assert (ours["macro_auroc"], ours["seed_low"], ours["seed_high"]) == (0.75, 0.5, 1.0)
@@ -161,7 +168,7 @@ def test_table1_shows_published_and_ours_with_verdict_and_controls(tmp_path):
     assert ours["verdict"] == "not comparable"
     assert "simulated cohort" in ours["because"]
     shown = [cell.text for cell in rows["Strategy 2 (SimCLR)"].cells]
-    assert shown[2:9:2] == ["89.6", "75.0", shown[6], "−14.6"]
+    assert shown[2:9:2] == ["89.6", "75.0", shown[6], "–"]  # nothing to compare on a simulated cohort
     assert shown[5] == "50.0 to 100.0"
     assert table.columns[5].head == "range over 2 seeds"
     assert rows["Strategy 4 (Rhythms)"].data["because"] == "failed: Diverged"
@@ -185,7 +192,9 @@ def test_table2_counts_the_corpus_at_hand_and_says_whose_it_is(tmp_path):
     assert (rows["All"]["here"], rows["All"]["true"], rows["All"]["printed_minus_true"]) == (60, 10369, 0)
     assert (rows["AFIB"]["here"], rows["AFIB"]["printed_minus_true"]) == (None, 3669 - 2218)
     assert table.title.startswith("SIMULATED DATA.")
-    assert [column.head for column in table.columns][2] == "in tiny-sim"
+    assert [column.head for column in table.columns][1:3] == ["printed", "in tiny-sim"]
+    assert "printed − this" not in [column.head for column in table.columns]
+    assert table.caption.endswith("On the whole printed table see note 1.")
 
 
 def test_published_csv_keeps_its_columns():
@@ -194,7 +203,7 @@ def test_published_csv_keeps_its_columns():
         "paper",
         "table",
         "row",
-        "dataset",
+        "corpus",
         "metric",
         "setting",
         "mean",

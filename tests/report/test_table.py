@@ -1,18 +1,18 @@
 import csv
 import io
+from dataclasses import replace
 
 import pytest
 
+from bench.report.latex import latex, to_latex
 from bench.report.table import (
     Cell,
     Column,
     Footnotes,
     Table,
     TableRow,
-    latex,
     plain,
     to_csv,
-    to_latex,
     to_markdown,
 )
 
@@ -49,14 +49,29 @@ def test_latex_is_a_booktabs_table_with_marks_and_notes(table):
         r"\bottomrule",
     ]
     assert r"\multicolumn{2}{l}{\emph{controls}} \\" in lines
-    assert r"\textsuperscript{1}~a \& b" in lines
+    assert r"\textsuperscript{1}~a \& b\par" in lines
+    assert any(line.endswith(r"\scriptsize\raggedright") for line in lines)
     assert r"\caption[SIMULATED DATA. T\_1]{\textbf{SIMULATED DATA. T\_1} 100 \% of it.}" in lines
 
 
-def test_wide_latex_tables_are_scaled_to_the_line(table):
-    wide = Table("t", "T", "", tuple(map(Column, "abcdefghi")), ())
-    assert r"\resizebox{\linewidth}{!}{%" in to_latex(wide)
-    assert "resizebox" not in to_latex(table)
+def test_heads_of_latex_tables_are_stacked_and_wide_text_wraps():
+    columns = (
+        Column("paid for in training", left=True),
+        Column("95\u00a0% interval over test patients", notes=(2,)),
+        Column("reason", left=True, width=0.4),
+    )
+    text = to_latex(Table("t", "T", "", columns, ()))
+    assert r"\shortstack[l]{paid for in \\ training} & " in text
+    assert r"\shortstack[r]{95~\% interval \\ over test \\ patients\textsuperscript{2}} & reason \\" in text
+    assert r"\begin{tabular}{lr>{\raggedright\arraybackslash}p{0.4\linewidth}}" in text
+
+
+def test_a_long_latex_table_repeats_its_heads(table):
+    lines = to_latex(replace(table, long=True)).splitlines()
+    assert r"\begin{longtable}{lr}" in lines
+    assert lines.count(r"row & AUROC $\times$100 \\") == 2
+    assert lines.index(r"\endfirsthead") < lines.index(r"\endhead") < lines.index(r"\endlastfoot")
+    assert "tabular" not in "".join(lines)
 
 
 def test_csv_has_context_data_and_notes_in_every_row(table):
@@ -90,3 +105,13 @@ def test_a_footnote_has_one_number_whoever_needs_it():
     assert notes("a", "c") == (2, 3)
     assert notes() == ()
     assert notes.texts == ["b", "a", "c"]
+
+
+def test_a_csv_without_rows_keeps_its_columns():
+    table = Table("t", "T", "c", (Column("a"),), (), fields=("label", "reason"))
+    assert to_csv(table) == "block,label,reason,notes\n"
+
+
+def test_a_head_may_have_a_note(table):
+    noted = replace(table, columns=(Column("row", left=True), Column("score", notes=(1,))))
+    assert "score<sup>1</sup>" in to_markdown(noted)

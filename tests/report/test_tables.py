@@ -1,12 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from bench.report import words
-from bench.report.details import classes, comparisons, no_result
+from bench.report.details import classes, comparisons, cost, no_result
 from bench.report.frame import build_frame
-from bench.report.summary import Summary, summarise
+from bench.report.summary import Summary, names, summarise
 from bench.report.tables import CONTROLS, NOTHING, STRATEGIES, board, selection
 from bench.report.views import MetricViews
+from bench.run.suite import Suite
 from tests.report.hand_made import Bench, make_bench
 
 SKIPPED = "label fraction 0.1 leaves class slow with 1 patient (2 needed)"
@@ -56,10 +59,12 @@ def test_board_numbers_by_hand(bench, summary):
     assert row.data["low"] == row.data["high"] == 0.75  # 0.5 and 1.0 in every resample
     cells, row = _cells(table, "good")
     assert cells[HEAD].text == "100.0"
-    assert cells["rank (95\u00a0% interval)"].text == "1 (1–1)"
+    assert cells["rank (95\u00a0% interval over test patients)"].text == "1 (1–1)"
     assert row.data["seconds"] == 15.0
     assert cells["paid for in training"].text == "labels"
-    assert cells["encoder parameters"].text == "8.8 M"
+    cells, row = _cells(cost(summary, bench.plan.suites[0]), "good")
+    assert (cells["fit seconds"].text, cells["encoder parameters"].text) == ("15.0", "8.8 M")
+    assert (row.data["title"], row.data["views"]) == ("Good", 6400)
 
 
 def test_board_blocks_and_order(bench, summary):
@@ -90,10 +95,88 @@ def test_a_row_that_equals_the_best_has_a_dagger(tmp_path):
     assert [row.data["tie_group"] for row in rows] == ["a", "a"]
 
 
-def test_identical_seeds_are_noted(bench, summary):
+def test_one_score_for_all_records_is_noted_and_copies_have_no_spread(bench, summary):
     table = board(summary, bench.plan.suites[0], 400)
-    cells, _ = _cells(table, "floor")
-    assert "bit-identical" in table.footnotes[cells[HEAD].notes[0] - 1]
+    cells, row = _cells(table, "floor")
+    assert table.footnotes[cells[HEAD].notes[0] - 1] == "Every record got the same score"
+    assert cells["range over 2 seeds"].text == "–"
+    assert row.data["seed_low"] == row.data["seed_high"] == 0.5
+    cells, _ = _cells(table, "half")
+    assert cells[HEAD].notes == ()  # one of its seeds only
+
+
+def test_a_read_out_that_learnt_nothing_from_few_labels_is_noted_there(tmp_path):
+    bench = make_bench(tmp_path)
+    for seed in range(2):
+        bench.finish(bench.add("one", 0.1, seed), 0 * bench.truth() + 0.5)
+        bench.finish(bench.add("one", 1.0, seed), bench.noisy(2, 1))
+    (summary,) = summarise(build_frame(bench.plan, bench.store, 50), MetricViews(bench.store, 50))
+    table = board(summary, bench.plan.suites[0], 50)
+    cells, _ = _cells(table, "one")
+    noted = [table.footnotes[cells[head].notes[0] - 1] for head in (HEAD, "at 10\u00a0%")]
+    assert "bit-identical" in noted[0]
+    assert noted[1] == "Every record got the same score: the read-out learnt nothing from so few labels"
+
+
+def test_a_column_of_dashes_says_why(tmp_path):
+    bench = make_bench(tmp_path)
+    bench.add("one", 0.1, skipped=SKIPPED)
+    bench.finish(bench.add("one", 1.0), bench.noisy(2, 1))
+    (summary,) = summarise(build_frame(bench.plan, bench.store, 50), MetricViews(bench.store, 50))
+    for table in (board(summary, bench.plan.suites[0], 50), selection(summary, bench.plan.suites[0])):
+        (column, *_) = (column for column in table.columns if column.notes)
+        assert "10\u00a0%" in column.head
+        assert table.footnotes[column.notes[0] - 1] == f"skipped: {SKIPPED}"
+
+
+def test_captions_say_what_holds_for_these_encoders_only(bench, summary):
+    told = "They hold for these 2 trained encoders a row: seed-to-seed differences are not in them"
+    assert told in board(summary, bench.plan.suites[0], 400).caption
+    assert told in comparisons(summary, bench.plan.suites[0], 400).caption
+
+
+def test_budgets_are_in_words_and_equal_ones_together():
+    own = {"lr": 0.003, "selection": "best_val_loss", "steps": 100}
+    entries = ({"strategy": "a", "budget": own}, "b", {"strategy": "c", "budget": own})
+    suite = Suite.model_validate(
+        {
+            "name": "s", "title": "S", "scale": "quick", "seeds": 1, "corpora": (), "entries": entries,
+            "input": {"rate": 50}, "encoder": {"name": "resnet1d18"}, "budget": {"steps": 100, "batch": 32},
+        }
+    )  # fmt: skip
+    assert words.budget_line(suite, {"a": "Ay", "b": "Bee", "c": "See"}) == (
+        "100 steps of 32 records, adamw, learning rate 0.001;"
+        " Ay and See: learning rate 0.003, checkpoint with the best validation loss"
+    )
+
+
+def test_computed_measurements_are_stated_where_a_row_needs_them(tmp_path):
+    bench = make_bench(tmp_path, label_fractions=(1.0,))
+    bench.finish(bench.add("one"), bench.noisy(2, 1))
+    frames = [build_frame(bench.plan, bench.store, 50)]
+    bench.finish(bench.add("two", needs=("measurements",), uses_encoder=False), bench.noisy(2, 1))
+    frames.append(build_frame(bench.plan, bench.store, 50))
+    captions = []
+    for frame in frames:
+        (summary,) = summarise(frame, MetricViews(bench.store, 50))
+        captions.append(board(replace(summary, measured="neurokit2"), bench.plan.suites[0], 50).caption)
+    cells, _ = _cells(cost(summary, bench.plan.suites[0]), "two")
+    assert cells["encoder parameters"].text == "–"
+    assert ["computed from the ECG by neurokit2." in caption for caption in captions] == [False, True]
+
+
+def test_lead_sets_trained_and_evaluated_alike_stand_once(summary):
+    def setting(lead_set, eval_lead_set):
+        return replace(
+            summary, setting=replace(summary.setting, lead_set=lead_set, eval_lead_set=eval_lead_set)
+        )
+
+    assert names([setting("II", "II"), setting("all-12", "all-12"), setting("all-12", "II")]) == [
+        "tiny-sim, rhythm, II", "tiny-sim, rhythm, all-12", "tiny-sim, rhythm, all-12, II",
+    ]  # fmt: skip
+    assert names([setting("all-12", "all-12"), setting("all-12", "II")]) == [
+        "tiny-sim, rhythm, all-12", "tiny-sim, rhythm, II",
+    ]  # fmt: skip
 
 
 def test_missing_seeds_are_noted(tmp_path):
@@ -145,7 +228,8 @@ def test_selection_shows_both_and_a_dash_where_there_is_one_kind(bench, summary)
 
 def test_comparisons_are_paired_and_corrected(bench, summary):
     rows = {
-        (r.data["row"], r.data["minus"]): r.data for r in comparisons(summary, bench.plan.suites[0], 400).rows
+        (r.data["label"], r.data["minus"]): r.data
+        for r in comparisons(summary, bench.plan.suites[0], 400).rows
     }
     assert set(rows) == {
         ("good", "prior"), ("half", "prior"), ("good", "floor"), ("half", "floor"), ("prior", "floor"),
@@ -158,12 +242,12 @@ def test_comparisons_are_paired_and_corrected(bench, summary):
 
 def test_classes_are_means_over_seeds(bench, summary):
     _, row = _cells(classes(summary, bench.plan.suites[0]), "half")
-    assert row.data == {"label": "half", "auroc/slow": 0.75, "auroc/fast": 0.75}
+    assert row.data == {"label": "half", "title": "Half", "auroc/slow": 0.75, "auroc/fast": 0.75}
 
 
 def test_no_result_lists_each_reason_once(bench, summary):
     rows = [row.data for row in no_result(summary, bench.plan.suites[0]).rows]
-    assert [(r["labels"], r["fractions"], r["status"]) for r in rows] == [
+    assert [(r["label"], r["fractions"], r["status"]) for r in rows] == [
         ("broken", "0.1 1", "failed"),
         ("prior", "0.1", "skipped"),
     ]

@@ -144,3 +144,32 @@ def test_settings_of_one_corpus_get_folders_of_their_own(tmp_path):
     bench.finish(row, bench.noisy(2, 0, "findings"))
     files = write_report(bench.plan, bench.store, tmp_path / "results", 50)
     assert {path.parent.name for path in files} == {"board", "tiny-sim-rhythm", "tiny-sim-findings"}
+
+
+def test_tables_of_settings_no_longer_reported_go_and_nothing_else_does(tmp_path):
+    bench = make_bench(tmp_path, label_fractions=(1.0,))
+    bench.finish(bench.add("simclr"), bench.noisy(2, 0))
+    suite = tmp_path / "results" / "simulated" / "quick" / "board"
+    for name in ("old/board.csv", "old/board.tex", "mine/notes.md", "mixed/no_result.csv", "mixed/photo.jpg"):
+        (suite / name).parent.mkdir(parents=True, exist_ok=True)
+        (suite / name).write_text("x")
+    write_report(bench.plan, bench.store, tmp_path / "results", 50)
+    left = {path.relative_to(suite).as_posix() for path in suite.rglob("*") if path.parent != suite}
+    assert {name for name in left if not name.startswith("tiny-sim")} == {"mine/notes.md", "mixed/photo.jpg"}
+    assert not (suite / "old").exists()
+    assert (suite / "tiny-sim" / "board.csv").is_file()
+
+
+def test_the_page_has_the_figure_first_and_folds_the_cost(files):
+    page = _read(files, "board.html")
+    assert page.index("<figure>") < page.index("<table>")
+    assert "<details><summary>Cost</summary>" in page
+    assert "None of our numbers on this page was measured on real ECGs." in page
+    assert '<th scope="col">fit seconds' not in page.partition("<details>")[0]
+
+
+def test_every_csv_has_label_and_title(files):
+    for path in files:
+        if path.suffix == ".csv":
+            header = path.read_text().splitlines()[0].split(",")
+            assert {"label", "title"} <= set(header), path.name
