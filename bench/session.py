@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from bench.data.corpus import CorpusError, Note
+from bench.report.views import ReportError
 from bench.run.corpora import Report, Shelf, gather_corpora
 from bench.run.errors import UserError
 from bench.run.execute import Executor, InlineExecutor, Progress, execute, needed_cells
@@ -58,7 +59,7 @@ def user_errors(function: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
-        except (CorpusError, SuiteError, StoreError) as error:
+        except (CorpusError, SuiteError, StoreError, ReportError) as error:
             raise UserError(str(error)) from error
         except OSError as error:
             raise UserError(f"cannot use {error.filename}: {error.strerror}") from error
@@ -90,7 +91,7 @@ class Session:
     def _suites(self, files: tuple[Path, ...]) -> list[Suite]:
         """The suites asked for; without any, all that run on the corpora asked for."""
         if self.options.suites:
-            return [self._suite(name, files) for name in self.options.suites]
+            return [self._suite(name, files) for name in dict.fromkeys(self.options.suites)]
         suites, refusals = [], []
         for name in suite_files():
             try:
@@ -106,14 +107,18 @@ class Session:
         overrides = {"seeds": self.options.seeds} if self.options.seeds else {}
         suite = load_suite(name, self.options.scale, overrides)
         extra = tuple(
-            Entry(strategy=found.strategy.name, label=found.strategy.name)
+            Entry(
+                strategy=found.strategy.name,
+                label=found.strategy.name,
+                recipe="board" if "board" in found.strategy.recipes else None,
+            )
             for found in self.registry.found.values()
             if found.source is not None and name == "board"
         )
         entries = tuple(e for e in suite.entries if e.label not in {x.label for x in extra})
         corpora = suite.corpora
         if self.options.corpora:
-            asked = self.options.corpora
+            asked = dict.fromkeys(self.options.corpora)
             corpora = tuple(corpus_use(name, self.options.scale, corpus) for corpus in asked)
         return suite.model_copy(update={"entries": entries + extra, "corpora": corpora})
 
@@ -137,7 +142,7 @@ class Session:
     def plan(self) -> Plan:
         """Prepare the corpora and expand the suites."""
         o = self.options
-        shelf = Shelf(o.cache, o.data, o.records)
+        shelf = Shelf(o.cache.resolve(), o.data, o.records)
         corpora = gather_corpora(self.suites, shelf, self.registry, self.progress)
         return make_plan(self.suites, corpora, self.registry, choose_device(o.device))
 
@@ -239,6 +244,12 @@ def choose_device(name: str) -> str:
     """'cpu' or 'cuda'; 'auto' takes a GPU where there is one."""
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.device(name)
+    except RuntimeError:
+        raise CorpusError(f"no device {name!r}; use cpu, cuda or auto") from None
+    if name != "cpu" and not name.startswith("cuda"):
+        raise CorpusError(f"device {name!r} is not supported; use cpu, cuda or auto")
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise CorpusError(f"device {name!r} asked for, but torch sees no GPU; use --device cpu")
     return name

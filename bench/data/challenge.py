@@ -49,7 +49,11 @@ def scan_challenge(root: Path) -> tuple[list[ChallengeHeader], list[Note]]:
     notes: list[Note] = []
     lower_case: list[str] = []
     for path, record in _header_files(root, notes):
-        text = path.read_text(encoding="ascii", errors="ignore")
+        try:
+            text = path.read_text(encoding="ascii", errors="ignore")
+        except OSError as error:
+            notes.append(Note(record, "rejected", f"header {path.name} cannot be read ({error.strerror})"))
+            continue
         header = _parse(text, record, path.relative_to(root).with_suffix("").as_posix(), notes)
         if record in headers:
             notes.append(Note(record, "rejected", f"{header.path} repeats the id of {headers[record].path}"))

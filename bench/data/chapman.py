@@ -23,6 +23,7 @@ from bench.data.chapman_cohort import (
     exclusions,
     exists,
     first_of_duplicates,
+    has_official_split,
     official_parts,
     read_sheet,
 )
@@ -99,9 +100,9 @@ class ChapmanReader:
 
     def index(self, root: Path) -> CorpusIndex:
         """Read the sheet and find its records; see `Reader.index`."""
-        sheet = read_sheet(_find_sheet(root))
-        form = self.form or _form_below(root)
         notes: list[Note] = []
+        sheet = read_sheet(root / SHEET, notes)
+        form = self.form or _form_below(root)
         paths = _wfdb_paths(root, sheet, notes) if form == "wfdb" else _csv_paths(root, form, sheet, notes)
         mark = simulation(root)
         _assert_complete(sheet, form, len(paths), simulated=bool(mark))
@@ -109,15 +110,19 @@ class ChapmanReader:
         ids = _record_ids(sheet, form)
         reasons = exclusions(sheet, self.cohort, form)[rows.index]
         for row in rows.index[reasons != ""]:
-            notes.append(Note(ids[row], "rejected", f"not in the {self.cohort} cohort: {reasons[row]}"))
+            notes.append(Note(ids[row], "left out", f"not in the {self.cohort} cohort: {reasons[row]}"))
         rows = rows[reasons == ""]
         first = _first_ids(sheet, ids)
         notes += _duplicate_notes(rows.index, ids, first)
+        parts = official_parts(sheet, form)
+        if not mark and not has_official_split(sheet):
+            notes.append(Note("", "note", f"no official split: {SHEET} is not the published one, row by row"))
+            parts[:] = ""
         name = mark.get("name", "chapman")
         return CorpusIndex(
             name=name,
             title=f"{name} ({len(rows):,} simulated records)" if mark else self._title(len(rows), form),
-            records=_records(rows, ids, first, official_parts(sheet, form), paths, name),
+            records=_records(rows, ids, first, parts, paths, name),
             labels=label_table(_labels(rows, ids)),
             tasks=_tasks(sheet),
             notes=tuple(notes),
@@ -129,23 +134,17 @@ class ChapmanReader:
 
     def read(self, root: Path, path: str) -> RawRecord:
         """Read one record; see `Reader.read`."""
-        if not path.endswith(".csv"):
-            return read_wfdb(root / path)
-        raw = read_csv_record(root / path, RATE, "uV")
-        if len(raw.signal) != SAMPLES:
-            raise CorpusError(f"{Path(path).name} has {len(raw.signal):,} rows, Chapman's have {SAMPLES:,}")
+        raw = read_csv_record(root / path, RATE, "uV") if path.endswith(".csv") else read_wfdb(root / path)
+        if len(raw.signal) != SAMPLES or raw.rate != RATE:
+            raise CorpusError(
+                f"{Path(path).name} has {len(raw.signal):,} samples at {raw.rate:g} Hz,"
+                f" Chapman's have {SAMPLES:,} at {RATE} Hz"
+            )
         return raw
 
     def _title(self, count: int, form: Form) -> str:
         cohort = "" if self.cohort == "recommended" else f", {self.cohort} cohort"
         return f"chapman ({count:,} of {COMPLETE[form]:,}, {FORM_TITLES[form]}{cohort})"
-
-
-def _find_sheet(root: Path) -> Path:
-    sheet = root / SHEET
-    if not sheet.is_file():
-        raise CorpusError(f"{SHEET} is missing in {root}; Chapman's labels and attributes are in it")
-    return sheet
 
 
 def _form_below(root: Path) -> Form:
@@ -260,7 +259,7 @@ def _records(
             "record": ids[rows.index],
             "patient": first[rows.index],
             "age": rows["PatientAge"],
-            "sex": rows["Gender"].str.lower(),
+            "sex": [sex if sex in ("male", "female") else "" for sex in rows["Gender"].str.lower()],
             "source": [source] * len(rows),
             "part": parts[rows.index],
             **attributes,

@@ -4,13 +4,15 @@ Row k of the sheet, in its own order and counted from 1, is record JS{k:05d}: ne
 FLUTTER and `SA` sinus irregularity here. Facts from the Good Views spec, a.1 to a.6.
 """
 
+import hashlib
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from bench.data.corpus import ATTRIBUTES, CorpusError
+from bench.data.corpus import ATTRIBUTES, CorpusError, Note
+from bench.data.tables import coerce_numbers, read_table
 
 Cohort = Literal["paper", "recommended", "all"]
 """'paper': adults less twelve records; 'recommended': adults with a sound signal, no duplicates; 'all'."""
@@ -52,6 +54,9 @@ PAPER_NAN = frozenset(f"MUSE_{stem}" for stem in _PAPER_NAN.split())
 OTHER_NAN = frozenset(f"MUSE_{stem}" for stem in _OTHER_NAN.split())
 """Denoised files with NaN of children, who leave the paper's cohort by age."""
 
+PUBLISHED_NAMES = "86df3f2b951dbf82e8656789fd4d21ff5b4108fcb15d20e8a60e9fc0d85064ac"
+"""SHA-256 of the published sheet's FileName column, a name a line, without a last line end."""
+
 SHORT = "MUSE_20180113_124215_52000"
 """A denoised file with too few rows; dropped by hand from the paper's training ids, so it is in no part."""
 
@@ -59,20 +64,28 @@ ZERO_PREFIX = "MUSE_20181222_"
 """Forty denoised files, all SVT, hold nothing but zeros."""
 
 
-def read_sheet(path: Path) -> pd.DataFrame:
+def read_sheet(path: Path, notes: list[Note] | None = None) -> pd.DataFrame:
     """Diagnostics.xlsx by column name, in the sheet's own row order.
 
+    Args:
+        notes: takes a note for every age or measurement that is no number.
+
     Raises:
-        CorpusError: a column is missing or a rhythm is none of the eleven.
+        CorpusError: the file is damaged, a column is missing or a rhythm is none of the eleven.
     """
-    sheet = pd.read_excel(path, engine="openpyxl")
-    absent = [name for name in SHEET_COLUMNS if name not in sheet]
-    if absent:
-        raise CorpusError(f"{path} lacks the column {', '.join(absent)}")
+    sheet = read_table(path, SHEET_COLUMNS, "Chapman's labels and attributes are in it")
+    texts = sheet[["PatientAge", *ATTRIBUTES]].select_dtypes(exclude="number")
+    coerce_numbers(sheet, [str(name) for name in texts.columns], "FileName", [] if notes is None else notes)
     strange = sorted(set(sheet["Rhythm"].astype(str)) - set(RHYTHMS))
     if strange:
         raise CorpusError(f"{path} has rhythm {strange[0]!r}, none of {', '.join(RHYTHMS)}")
-    return sheet[list(SHEET_COLUMNS)].astype({"FileName": str, "Rhythm": str})
+    return sheet[list(SHEET_COLUMNS)].astype({"FileName": str, "Rhythm": str, "Gender": str})
+
+
+def has_official_split(sheet: pd.DataFrame) -> bool:
+    """Whether the sheet is the published one: the official split is of its FileNames in their order."""
+    names = "\n".join(sheet["FileName"]).encode()
+    return hashlib.sha256(names).hexdigest() == PUBLISHED_NAMES
 
 
 def official_parts(sheet: pd.DataFrame, form: Form = "denoised") -> pd.Series:

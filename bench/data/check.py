@@ -9,7 +9,7 @@ import numpy as np
 from bench.data.chapman import SHEET, ChapmanReader
 from bench.data.cinc2021 import LAST_CHAPMAN, CincReader
 from bench.data.condition import examine
-from bench.data.corpus import CorpusError, Note, Reader
+from bench.data.corpus import CorpusError, Note, Reader, rejection
 from bench.data.folder import TABLE, FolderReader
 from bench.data.ptbxl import PtbxlReader
 
@@ -93,8 +93,8 @@ def check_corpus(
             continue
         try:
             signal, found = examine(record, reader.read(root, path))
-        except (CorpusError, OSError) as error:
-            notes.append(Note(record, "rejected", str(error)))
+        except Exception as error:  # a damaged file may raise anything; the check goes on
+            notes.append(rejection(record, error))
             continue
         notes.extend(found)
         first = first_with.setdefault(hashlib.sha256(np.ascontiguousarray(signal).tobytes()).digest(), record)

@@ -20,6 +20,9 @@ FULL_SCALE = 32_767
 
 FILTER_ORDER = 3
 
+RATES = (1, 100_000)
+"""Lowest and highest rate in Hz that can be meant; beyond them the header is damaged."""
+
 
 def condition(
     record: str, raw: RawRecord, rate: int, band: Band | None = None
@@ -60,8 +63,10 @@ def examine(record: str, raw: RawRecord) -> tuple[np.ndarray, list[Note]]:
         (samples, 12) float32 millivolts without NaN, and the notes.
 
     Raises:
-        CorpusError: no samples, a lead with more than 5 % missing, or not one lead with a signal.
+        CorpusError: an impossible rate, no samples, a lead with more than 5 % missing, or not one lead with a signal.
     """
+    if not RATES[0] <= raw.rate <= RATES[1]:
+        raise CorpusError(f"rate {raw.rate:g} Hz is not within {RATES[0]} and {RATES[1]:,} Hz")
     if not len(raw.signal):
         raise CorpusError("the record has no samples")
     notes = [Note(record, "repaired", reason) for reason in raw.notes]

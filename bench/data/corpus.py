@@ -55,11 +55,20 @@ class Task:
 
 @dataclass(frozen=True)
 class Note:
-    """One line of a quality report: what was wrong with a record, and what was done about it."""
+    """One line of a quality report: what was wrong with a record, and what was done about it.
+
+    A record that a cohort does not want is 'left out'; one that cannot be used is 'rejected'.
+    """
 
     record: str
-    action: Literal["repaired", "rejected", "note"]
+    action: Literal["repaired", "rejected", "left out", "note"]
     reason: str
+
+
+def rejection(record: str, error: Exception) -> Note:
+    """The note on a record that could not be read; an error no reader foresaw is given with its type."""
+    foreseen = isinstance(error, CorpusError | OSError)
+    return Note(record, "rejected", str(error) if foreseen else f"{type(error).__name__}: {error}")
 
 
 @dataclass(frozen=True)
@@ -108,9 +117,21 @@ SIMULATION_MARK = "simulation.json"
 
 
 def simulation(root: Path) -> dict[str, Any]:
-    """The content of a simulated folder's mark: at least `name`, 'chapman-sim'; {} for a real corpus."""
+    """The content of a simulated folder's mark: at least `name`, 'chapman-sim'; {} for a real corpus.
+
+    Raises:
+        CorpusError: the mark is damaged.
+    """
     mark = root / SIMULATION_MARK
-    return dict(json.loads(mark.read_text())) if mark.is_file() else {}
+    if not mark.is_file():
+        return {}
+    try:
+        content = json.loads(mark.read_text())
+    except (OSError, ValueError):
+        content = None
+    if not isinstance(content, dict) or not isinstance(content.get("name"), str):
+        raise CorpusError(f"{mark} is damaged, it names no simulated cohort; simulate into a new folder")
+    return content
 
 
 def record_table(columns: Mapping[str, Iterable[Any]]) -> pd.DataFrame:
@@ -119,8 +140,14 @@ def record_table(columns: Mapping[str, Iterable[Any]]) -> pd.DataFrame:
     Args:
         columns: at least `record`; what is left out is unknown (patient: the record itself). Further columns,
             `path`, are kept behind.
+
+    Raises:
+        CorpusError: two records have one id.
     """
     table = pd.DataFrame({name: list(values) for name, values in columns.items()})
+    twice = table.loc[table["record"].duplicated(), "record"]
+    if len(twice):
+        raise CorpusError(f"record id {twice.iloc[0]!r} is given twice; every record needs its own")
     unknown: dict[str, Any] = {"patient": table["record"], "sex": "", "source": "", "fold": 0, "part": ""}
     for name in RECORD_COLUMNS:
         if name not in table:

@@ -32,6 +32,7 @@ from bench.data.corpus import (
     simulation,
 )
 from bench.data.csv_record import UNITS, read_csv_record
+from bench.data.tables import read_table
 from bench.data.wfdb_record import read_wfdb
 
 TABLE = "records.csv"
@@ -49,14 +50,16 @@ class FolderReader:
     """Reads a folder described by `records.csv` (the module's docstring has its columns).
 
     Attributes:
-        name: the corpus's name in tables.
+        name: the corpus's name in tables; '': the folder's own, so that two hospitals keep apart.
     """
 
-    name: str = "folder"
+    name: str = ""
 
     def index(self, root: Path) -> CorpusIndex:
         """Read and check `records.csv`; see `Reader.index`."""
         notes: list[Note] = []
+        mark = simulation(root)
+        name = mark.get("name") or self.name or root.resolve().name or "folder"
         rows = [row for row in _read_rows(root / TABLE) if _is_here(root, row, notes)]
         if not rows:
             raise CorpusError(f"no record of {root / TABLE} has its file; paths are below {root}")
@@ -68,7 +71,7 @@ class FolderReader:
                 "patient": [row["patient"] or row["record"] for row in rows],
                 "age": ages,
                 "sex": sexes,
-                "source": [self.name] * len(rows),
+                "source": [name] * len(rows),
                 "fold": [int(_number(row, "fold", 0)) for row in rows],
                 "part": [_one_of(row, "part", _PARTS) for row in rows],
                 "path": [_locator(row) for row in rows],
@@ -76,13 +79,13 @@ class FolderReader:
         )
         labels = label_table(_labels(rows))
         return CorpusIndex(
-            name=self.name,
-            title=f"{self.name} ({len(records):,} records)",
+            name=name,
+            title=f"{name} ({len(records):,} {'simulated ' if mark else ''}records)",
             records=records,
             labels=labels,
             tasks=_tasks(labels),
             notes=(*notes, *missing_notes(ages, sexes)),
-            simulated=bool(simulation(root)),
+            simulated=bool(mark),
         )
 
     def read(self, root: Path, path: str) -> RawRecord:
@@ -94,13 +97,7 @@ class FolderReader:
 
 
 def _read_rows(path: Path) -> list[dict[str, str]]:
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise CorpusError(f"{TABLE} is missing in {path.parent}; it lists record, path and labels") from None
-    absent = [name for name in _REQUIRED if name not in table]
-    if absent:
-        raise CorpusError(f"{path} lacks the column {', '.join(absent)}; it needs {', '.join(_REQUIRED)}")
+    table = read_table(path, _REQUIRED, "it lists record, path and labels", text=True)
     table = table.reindex(columns=[*_REQUIRED, *_OPTIONAL], fill_value="").map(str.strip)
     twice = table.loc[table["record"].duplicated(), "record"].tolist()
     if twice:

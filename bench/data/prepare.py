@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.data.condition import Band, condition
-from bench.data.corpus import CorpusError, Note, PreparedCorpus, Reader
+from bench.data.corpus import CorpusError, Note, PreparedCorpus, Reader, rejection
 from bench.data.writer import PreparedWriter
 
 Progress = Callable[[int, int], None]
@@ -57,7 +57,8 @@ def prepare(
         rate: Hz to store; other rates are resampled.
         band: low and high edge of a band-pass in Hz; None: no filter.
         workers: processes; 1: this one alone; None: as many as the work is worth, at most one a core.
-        max_bad: largest share of records that may prove unusable; those a cohort leaves out do not count.
+        max_bad: largest share of records that may prove unusable, be it while indexing or reading; those a
+            cohort leaves out do not count.
         progress: called with the number of records done and their total.
 
     Raises:
@@ -74,13 +75,7 @@ def prepare(
             writer.add(record, signal, notes)
             if progress:
                 progress(done, len(jobs))
-        if writer.rejected > max_bad * len(jobs):
-            report = out_dir / f"{folder.name}.quality.csv"
-            writer.write_quality(report)
-            raise CorpusError(
-                f"{index.title}: {writer.rejected:,} of {len(jobs):,} records are unusable, more than"
-                f" {max_bad:.0%}; {report} says why for each"
-            )
+        writer.refuse_above(max_bad)
         return writer.finish()
 
 
@@ -94,7 +89,8 @@ def prepared_folder(reader: Reader, root: Path, out_dir: Path, rate: int, band: 
     """
     if not root.is_dir():
         raise CorpusError(f"no folder {root}; give the folder that holds the corpus")
-    facts = [repr(reader), str(root.resolve()), _files_signature(root), rate, band, _code_signature(reader)]
+    facts: list[object] = [repr(reader), str(root.resolve()), _files_signature(root, out_dir), rate, band]
+    facts.append(_code_signature(reader))
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
     name = type(reader).__name__.removesuffix("Reader").lower()
     return out_dir / f"{name}-{rate}hz-{digest[:16]}"
@@ -107,18 +103,35 @@ def _check(rate: int, band: Band | None) -> None:
         raise ValueError(f"band {band} Hz does not lie within 0 and {rate / 2:g} Hz, half the rate")
 
 
-def _files_signature(root: Path) -> list[object]:
-    """Name, size, time of each file at the root (tables lie there); count, bytes, newest time of the rest."""
-    tables, count, size, newest = [], 0, 0, 0
-    for folder, names, files in os.walk(root):
+def _files_signature(root: Path, out_dir: Path) -> str:
+    """SHA-256 of path, size and both times of every file below the root, links followed.
+
+    The time of change betrays a file that was replaced under its old time. What we write ourselves is skipped.
+    """
+    digest = hashlib.sha256()
+    own, seen = os.path.realpath(out_dir), set()
+    for folder, names, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen or (real == own and folder != str(root)):
+            names.clear()  # ours, or a link back to where we have been
+            continue
+        seen.add(real)
         names.sort()
         for name in sorted(files):
-            stat = os.stat(f"{folder}/{name}")  # noqa: PTH116 - 40,000 files: Path costs twice
-            if folder == str(root):
-                tables.append([name, stat.st_size, stat.st_mtime_ns])
-            else:
-                count, size, newest = count + 1, size + stat.st_size, max(newest, stat.st_mtime_ns)
-    return [tables, count, size, newest]
+            path = f"{folder}/{name}"
+            digest.update(json.dumps([path[len(str(root)) :], *_file_facts(path)]).encode())
+    return digest.hexdigest()
+
+
+def _file_facts(path: str) -> list[int]:
+    """Size and times; of the link itself where it leads nowhere, nothing where the file has just gone."""
+    for look in (os.stat, os.lstat):  # 40,000 files: Path costs twice
+        try:
+            stat = look(path)
+        except OSError:
+            continue
+        return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
+    return []
 
 
 def _code_signature(reader: Reader) -> str:
@@ -181,6 +194,6 @@ def _process_one(reader: Reader, root: Path, rate: int, band: Band | None, job: 
     record, path = job
     try:
         signal, notes = condition(record, reader.read(root, path), rate, band)
-    except (CorpusError, OSError) as error:
-        return record, None, [Note(record, "rejected", str(error))]
+    except Exception as error:  # a damaged file may raise anything; it must not end the preparation
+        return record, None, [rejection(record, error)]
     return record, signal, notes

@@ -22,6 +22,7 @@ from bench.data.corpus import (
     record_table,
     simulation,
 )
+from bench.data.tables import coerce_numbers, read_table
 from bench.data.wfdb_record import read_wfdb
 
 RELEASES: dict[str, int] = {"1.0.1": 21_837, "1.0.2": 21_801, "1.0.3": 21_799}
@@ -47,6 +48,11 @@ CITATION = (
 )
 
 _COLUMNS = ("ecg_id", "patient_id", "age", "sex", "scp_codes", "strat_fold", "filename_lr", "filename_hr")
+_STATEMENT_COLUMNS = ("diagnostic", "form", "rhythm", "diagnostic_class", "diagnostic_subclass")
+_REMEDY = "PTB-XL has it at its root"
+SECONDS = 10
+"""Every record's length."""
+
 _FILE_COLUMN = {100: "filename_lr", 500: "filename_hr"}
 
 
@@ -67,14 +73,14 @@ class PtbxlReader:
 
     def index(self, root: Path) -> CorpusIndex:
         """Read the two tables and see which signals are there; see `Reader.index`."""
-        table = _read_table(root / "ptbxl_database.csv", _COLUMNS)
-        statements = _read_table(root / "scp_statements.csv", ("diagnostic", "form", "rhythm"))
+        notes: list[Note] = []
+        table = _read_database(root / "ptbxl_database.csv", notes)
+        statements = read_table(root / "scp_statements.csv", _STATEMENT_COLUMNS, _REMEDY)
         statements = statements.set_index(statements.columns[0])
         stored = self._stored_rate(root)
         mark = simulation(root)
         release = "" if mark else _release(table)
         _assert_complete(table, release)
-        notes: list[Note] = []
         table["path"] = table[_FILE_COLUMN[stored]]
         table = _present(root / f"records{stored}", table, notes)
         codes = _codes(table, statements, notes)
@@ -97,7 +103,13 @@ class PtbxlReader:
 
     def read(self, root: Path, path: str) -> RawRecord:
         """Read one record; see `Reader.read`."""
-        return read_wfdb(root / path)
+        raw = read_wfdb(root / path)
+        rate = int(path.split("/")[0].removeprefix("records"))
+        if raw.rate != rate or len(raw.signal) != SECONDS * rate:
+            raise CorpusError(
+                f"{len(raw.signal):,} samples at {raw.rate:g} Hz; records{rate} holds {SECONDS} s at {rate} Hz"
+            )
+        return raw
 
     def _stored_rate(self, root: Path) -> int:
         wanted = (100, 500) if self.rate == 100 else (500, 100)
@@ -107,14 +119,12 @@ class PtbxlReader:
         raise CorpusError(f"{root} has neither records100 nor records500; PTB-XL's signals lie there")
 
 
-def _read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path)
-    except FileNotFoundError:
-        raise CorpusError(f"{path.name} is missing in {path.parent}; PTB-XL has it at its root") from None
-    absent = [name for name in columns if name not in table]
-    if absent:
-        raise CorpusError(f"{path} lacks the column {', '.join(absent)}")
+def _read_database(path: Path, notes: list[Note]) -> pd.DataFrame:
+    """ptbxl_database.csv, its numbers numeric; an id that is no whole number is NaN."""
+    table = read_table(path, _COLUMNS, _REMEDY)
+    coerce_numbers(table, ("patient_id", "age", "sex", "strat_fold", "ecg_id"), "ecg_id", notes)
+    for name in ("ecg_id", "patient_id", "strat_fold"):
+        table[name] = table[name].where(table[name] % 1 == 0)
     return table
 
 
@@ -162,11 +172,13 @@ def _present(folder: Path, table: pd.DataFrame, notes: list[Note]) -> pd.DataFra
     }
     unknown = sorted(stems - set(table["path"]))
     notes.extend(Note(Path(stem).name, "rejected", "no row in ptbxl_database.csv") for stem in unknown)
-    complete = table[["patient_id", "strat_fold", "scp_codes"]].notna().all(axis=1)
+    complete = table[["ecg_id", "patient_id", "strat_fold", "scp_codes"]].notna().all(axis=1)
     here = table["path"].isin(stems)
-    for ecg_id in table.loc[here & ~complete, "ecg_id"]:
-        notes.append(Note(str(ecg_id), "rejected", "row without patient_id, strat_fold or scp_codes"))
-    return table[here & complete]
+    for ecg_id, path in table.loc[here & ~complete, ["ecg_id", "path"]].itertuples(index=False):
+        record = Path(path).name if ecg_id != ecg_id else f"{ecg_id:.0f}"
+        reason = "row without whole-number ecg_id, patient_id or strat_fold, or without scp_codes"
+        notes.append(Note(record, "rejected", reason))
+    return table[here & complete].astype({"ecg_id": "int64"})
 
 
 def _codes(table: pd.DataFrame, statements: pd.DataFrame, notes: list[Note]) -> dict[int, list[str]]:

@@ -63,12 +63,20 @@ def read_header(path: Path) -> Header:
     Raises:
         CorpusError: no such file, or a header beyond repair.
     """
-    from wfdb.io.header import parse_header_content
-
     try:
-        text = path.read_text(encoding="ascii", errors="ignore")
+        return _read(path)
+    except CorpusError:
+        raise
     except OSError as error:
         raise CorpusError(f"header {path.name} cannot be read ({error.strerror})") from None
+    except (ArithmeticError, IndexError, ValueError) as error:
+        raise CorpusError(f"header {path.name} is damaged ({' '.join(str(error).split())[:80]})") from None
+
+
+def _read(path: Path) -> Header:
+    from wfdb.io.header import parse_header_content
+
+    text = path.read_text(encoding="ascii", errors="ignore")
     lines, comments = parse_header_content(text)
     if not lines:
         raise CorpusError(f"header {path.name} is empty")
@@ -84,9 +92,12 @@ def read_header(path: Path) -> Header:
         notes.append(f"record line and the line of lead {first.name} were merged; rebuilt from {first.file}")
     if len(channels) != declared or not channels:
         raise CorpusError(f"header {path.name} declares {declared} signals and describes {len(channels)}")
+    rate = float(fields["fs"] or 250.0)  # the WFDB default
+    if not 1 <= rate <= 100_000:
+        raise CorpusError(f"header {path.name} states a rate of {rate:g} Hz, not within 1 and 100,000 Hz")
     return Header(
         name=fields["record_name"],
-        rate=float(fields["fs"] or 250.0),  # the WFDB default
+        rate=rate,
         length=length,
         channels=channels,
         lines=tuple(lines),

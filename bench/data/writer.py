@@ -8,6 +8,7 @@ import json
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -45,6 +46,11 @@ class PreparedWriter:
         self.band = band
         self.notes: list[Note] = list(index.notes)
         self.rejected = 0
+        self._unindexed = sum(note.action == "rejected" for note in index.notes)
+        self._patients: dict[str, str] = dict(
+            zip(index.records["record"], index.records["patient"], strict=True)
+        )
+        self._copies: list[tuple[str, str]] = []
         self._rows: list[dict[str, Any]] = []
         self._first_with: dict[bytes, str] = {}
         self._digest = hashlib.sha256()
@@ -62,8 +68,10 @@ class PreparedWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
-        shutil.rmtree(self._aside, ignore_errors=True)
+        try:
+            self._file.close()  # writes what is buffered: a full disk shows here
+        finally:
+            shutil.rmtree(self._aside, ignore_errors=True)
 
     def add(self, record: str, signal: np.ndarray | None, notes: Iterable[Note] = ()) -> None:
         """Take the next record of the index.
@@ -81,13 +89,41 @@ class PreparedWriter:
         digest = hashlib.sha256(content).digest()
         first = self._first_with.setdefault(digest, record)
         if first != record:
-            self.notes.append(Note(record, "note", f"same signal as record {first}"))
+            self._note_copy(record, first)
         self._digest.update(digest)
         self._file.write(content)
         self._rows.append(
             {"record": record, "offset": self._samples, "length": len(signal), **_moments(signal)}
         )
         self._samples += len(signal)
+
+    def _note_copy(self, record: str, first: str) -> None:
+        """Equal signals are of one patient, whatever the tables say: no split may part them."""
+        reason = f"same signal as record {first}"
+        mine, other = self._patients[record], self._patients[first]
+        if mine != other:
+            self._copies.append((record, first))
+            reason += f"; patient {mine} is taken for patient {other}"
+        self.notes.append(Note(record, "note", reason))
+
+    def refuse_above(self, max_bad: float) -> None:
+        """End a preparation that lost too many records, while indexing or after.
+
+        Raises:
+            CorpusError: more than this share; the quality report is written beside the folder.
+        """
+        bad, total = self._unindexed + self.rejected, self._unindexed + len(self.index.records)
+        if bad > max_bad * total:
+            raise CorpusError(
+                f"{self.index.title}: {bad:,} of {total:,} records are unusable, more than {max_bad:.0%};"
+                f" {self._report()} says why for each"
+            )
+
+    def _report(self) -> Path:
+        """Write the quality report of a preparation that failed."""
+        path = self.folder.with_name(f"{self.folder.name}.quality.csv")
+        self.write_quality(path)
+        return path
 
     def write_quality(self, path: Path) -> None:
         """Write the quality report: record, action, reason; one line a note."""
@@ -99,10 +135,14 @@ class PreparedWriter:
         """Write the tables and rename the folder into place; if another process was faster, take its corpus.
 
         Raises:
-            CorpusError: no record is left.
+            CorpusError: no record is left; the quality report is written beside the folder.
         """
         if not self._rows:
-            raise CorpusError(f"{self.index.title}: not one record could be prepared")
+            reasons = Counter(note.reason for note in self.notes if note.action in ("rejected", "left out"))
+            most = f", most often: {reasons.most_common(1)[0][0]}" if reasons else ""
+            raise CorpusError(
+                f"{self.index.title}: not one record could be prepared{most}; {self._report()} says why for each"
+            )
         self._file.seek(0)
         _write_header(self._file, self._samples)
         self._file.close()
@@ -122,6 +162,9 @@ class PreparedWriter:
         table = known.merge(pd.DataFrame(self._rows), on="record", validate="one_to_one")
         if table["record"].tolist() != [row["record"] for row in self._rows]:
             raise ValueError("records were added in another order than the index's")
+        for record, first in self._copies:
+            patient = table.set_index("record")["patient"]
+            table.loc[table["patient"] == patient[record], "patient"] = patient[first]
         return table
 
     def _corpus(self, records: pd.DataFrame, labels: pd.DataFrame) -> PreparedCorpus:

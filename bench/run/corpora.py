@@ -113,7 +113,7 @@ def measured(corpus: PreparedCorpus, shelf: Shelf, report: Report) -> PreparedCo
         return corpus
     measure_corpus(corpus, workers=shelf.workers, progress=_named(report, f"measure {corpus.name}"))
     opened = PreparedCorpus.open(corpus.folder)
-    return replace(opened, facts={**opened.facts, "measured": "neurokit2"})
+    return replace(opened, facts={**opened.facts, "measured": "leadboard and neurokit2"})
 
 
 def _reads_measurements(suite: Suite, registry: Registry) -> bool:

@@ -3,17 +3,19 @@
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
+from pydantic import ValidationError
 
 from bench.data.audit import CorpusPart, audit, refuse_overlap
 from bench.data.corpus import PreparedCorpus
+from bench.data.leads import lead_set
 from bench.data.splits import SkipFraction, Split, check_label_subset, label_subset, make_split
 from bench.run.cell import AnyCell, EmbedCell, EncoderSpec, FitCell, PredictCell, StrategySpec, Subset
-from bench.run.registry import Found, Registry, Source, code_hash, encoders
+from bench.run.registry import Found, Registry, Source, encoders, stage_code, strategy_code
 from bench.run.suite import CorpusUse, Entry, Suite, SuiteError, budget_of
 from bench.run.work import Job
 from bench.train.build import Rows, make_info
@@ -134,11 +136,11 @@ class _Expansion:
         """Add this suite's rows and cells on this corpus to the plan."""
         entries = {entry.label: entry for entry in self.suite.entries}
         for entry in entries.values():
-            for lead_set in self.suite.lead_sets:
-                for eval_lead_set in self.suite.eval_lead_sets or (lead_set,):
+            for trained in self.suite.lead_sets:
+                for evaluated in self.suite.eval_lead_sets or (trained,):
                     for seed_index in range(self.suite.seeds):
                         for fraction in entry.fractions or self.suite.label_fractions:
-                            self._row(entry, entries, lead_set, eval_lead_set, seed_index, fraction)
+                            self._row(entry, entries, trained, evaluated, seed_index, fraction)
 
     def _row(
         self,
@@ -177,6 +179,10 @@ class _Expansion:
             deviations=self._deviations(entry, entries, kind),
             uses_encoder=kind.uses_encoder,
         )
+        if self._channels(entry, lead_set) != self._channels(entry, eval_lead_set):
+            reason = f"an encoder trained on {lead_set} cannot read {eval_lead_set}"
+            self.plan.rows.append(replace(described, skipped=reason))
+            return
         try:
             fit = self._fit(entry, entries, lead_set, seed_index, fraction)
             key = self._predict(kind, fit, eval_lead_set, seed_index, fraction)
@@ -196,6 +202,12 @@ class _Expansion:
             lines.append(f"Starts from the fit of {_title(init, self._found(init).strategy)}.")
         return tuple(lines)
 
+    def _channels(self, entry: Entry, lead_set_name: str) -> int:
+        """Channels that an entry's encoder takes with a lead set."""
+        kind = self._found(entry).strategy
+        leads = 1 if self.suite.input.instance == "lead" else len(lead_set(lead_set_name))
+        return kind.encoder_leads(leads, self._params(entry, kind))
+
     def _found(self, entry: Entry) -> Found:
         try:
             return self.registry.get(entry.strategy)
@@ -208,7 +220,12 @@ class _Expansion:
         return kind.needs_with(self._params(entry, kind)) | inherited
 
     def _params(self, entry: Entry, kind: type[Strategy]) -> Any:
-        return kind.Params.model_validate({**self._recipe(entry, kind), **entry.params})
+        try:
+            return kind.Params.model_validate({**self._recipe(entry, kind), **entry.params})
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise SuiteError(f"entry {entry.label!r}: parameter {where}: {first['msg']}") from None
 
     def _subset(self, fraction: float, seed_index: int) -> tuple[Rows, Subset]:
         place = (fraction, seed_index)
@@ -245,6 +262,8 @@ class _Expansion:
         found = self._found(entry)
         kind, suite = found.strategy, self.suite
         parents = {}
+        if entry.init and "init" not in kind.parents:
+            raise SuiteError(f"entry {entry.label!r}: {kind.name} starts from no other fit; leave `init` out")
         if entry.init:
             parents["init"] = self._fit(entries[entry.init], entries, lead_set, seed_index, fraction)
         missing = set(kind.parents) - set(parents)
@@ -280,10 +299,10 @@ class _Expansion:
             strategy=StrategySpec(
                 name=kind.name,
                 params=params.model_dump(mode="json"),
-                code=_strategy_code(found, suite.encoder),
+                code=_strategy_code(found, suite.encoder, kind.encoder_leads(info.leads, params)),
             ),
             task=task,
-            subset=subset if labelled else None,
+            subset=subset if labelled or budget.selection == "best_val_loss" else None,
             measurements=self.corpus.measurements_fingerprint() if measured else None,
             suite_seed=suite.seed,
             seed_index=seed_index,
@@ -291,7 +310,7 @@ class _Expansion:
             threads=suite.threads,
             precision=suite.precision,
             parents=parents,
-            code=_stage_code("bench.train.build"),
+            code=stage_code("fit"),
         )
         return self._add(cell, rows, found)
 
@@ -326,7 +345,7 @@ class _Expansion:
             threads=suite.threads,
             precision=suite.precision,
             parents=parents,
-            code=_stage_code("bench.evaluate.predict"),
+            code=stage_code("predict"),
         )
         return self._add(cell, rows, None, fit)
 
@@ -340,7 +359,7 @@ class _Expansion:
             threads=self.suite.threads,
             precision=self.suite.precision,
             parents={"fit": fit},
-            code=_stage_code("bench.evaluate.embed"),
+            code=stage_code("embed"),
         )
         return self._add(cell, rows, None, fit)
 
@@ -370,18 +389,12 @@ def _rows_hash(records: pd.DataFrame, *parts: np.ndarray) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-@cache
-def _stage_code(module: str) -> str:
-    return code_hash(module)
-
-
-def _strategy_code(found: Found, encoder: EncoderSpec) -> str:
+def _strategy_code(found: Found, encoder: EncoderSpec, leads: int) -> str:
     if encoder.name not in encoders():
         raise SuiteError(f"no encoder {encoder.name!r}; there are: {', '.join(encoders())}")
-    return _code(found.strategy.__module__, encoders()[encoder.name].__module__, found.source)
-
-
-@cache
-def _code(strategy: str, encoder: str, source: Source | None) -> str:
-    modules = (encoder,) if source is not None else (strategy, encoder)
-    return code_hash(*modules, source=source)
+    try:
+        with torch.device("meta"):
+            encoders()[encoder.name](leads=leads, **encoder.arguments)
+    except (TypeError, ValueError) as error:
+        raise SuiteError(f"encoder {encoder.name!r} cannot be built: {error}") from None
+    return strategy_code(found.strategy.__module__, encoder.name, found.source)

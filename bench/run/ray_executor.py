@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from bench.run.errors import UserError
 from bench.run.status import Status
 from bench.run.store import Payload
 from bench.run.work import Job, Outcome, run_job
@@ -29,13 +30,23 @@ class RayExecutor:
     ) -> None:
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+        os.environ.setdefault("RAY_task_oom_retries", "2")
         import ray
 
         self._ray = ray
-        options: dict[str, Any] = {"address": address} if address else {"num_cpus": cpus or os.cpu_count()}
+        options: dict[str, Any] = {"address": address or "local"}
         if not address:
-            options |= {"include_dashboard": False}
-        ray.init(**options, configure_logging=True, logging_level="error", log_to_driver=False)
+            options |= {"num_cpus": cpus or os.cpu_count(), "include_dashboard": False}
+        try:
+            ray.init(**options, configure_logging=True, logging_level="error", log_to_driver=False)
+        except (ConnectionError, ValueError) as error:
+            raise UserError(f"Ray at {options['address']!r}: {str(error).splitlines()[0]}") from error
+        if gpus_per_cell < 0 or gpus_per_cell > ray.cluster_resources().get("GPU", 0):
+            ray.shutdown()
+            raise UserError(f"a cell asks for {gpus_per_cell:g} GPUs, more than Ray has; see --gpus-per-cell")
+        if threads > ray.cluster_resources().get("CPU", 0):
+            ray.shutdown()
+            raise UserError(f"a cell asks for {threads} cores, more than Ray has; lower the suite's threads")
         self._remote = ray.remote(num_cpus=threads, num_gpus=gpus_per_cell, max_retries=3)(_run)
         resources = ray.cluster_resources()
         lanes = int(resources.get("CPU", 1)) // threads
@@ -60,6 +71,10 @@ class RayExecutor:
             key = self._running.pop(reference)
             try:
                 results.append((key, self._ray.get(reference)))
+            except self._ray.exceptions.OutOfMemoryError as error:
+                results.append(
+                    (key, Outcome(Status.OOM, {}, "Ray ended the worker: out of memory", str(error)))
+                )
             except self._ray.exceptions.RayError as error:
                 line = f"worker lost: {str(error).splitlines()[0]}"
                 results.append((key, Outcome(Status.FAILED, {}, line, str(error))))

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 from bench.nn.encoder import Encoder
-from bench.train.strategy import Strategy
+from bench.train.strategy import Field, Strategy
 
 PACKAGES = ("bench", "strategies", "baselines")
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,7 +56,7 @@ class Registry:
     """Every strategy and baseline of the project, plus extra files.
 
     Args:
-        extra: files or folders given with `--strategy`; a name they share with the project's replaces it.
+        extra: files or folders given with `--strategy`; a name that is taken already is an error of the file.
     """
 
     def __init__(self, extra: tuple[Path, ...] = ()) -> None:
@@ -84,6 +84,13 @@ class Registry:
             if not strategies:
                 raise ValueError("it defines no Strategy with a `name`")
             for strategy in strategies:
+                _assert_declared(strategy)
+                taken = self.found.get(strategy.name)
+                if taken is not None and taken.path.resolve() != path.resolve():
+                    raise ValueError(f"the name {strategy.name!r} is taken by {taken.path.name}")
+            for strategy in strategies:
+                if strategy.name in self.found:
+                    continue
                 self.found[strategy.name] = Found(strategy, kind, path, source)
         except (Exception, SystemExit) as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
@@ -97,6 +104,20 @@ class Registry:
                 raise KeyError(f"strategy {name!r} is broken ({broken.path}: {broken.reason})")
             raise KeyError(f"no strategy {name!r}; there are: {', '.join(sorted(self.found))}")
         return self.found[name]
+
+
+def _assert_declared(strategy: type[Strategy]) -> None:
+    """Refuse a strategy whose class attributes are missing or of the wrong kind."""
+    if not isinstance(getattr(strategy, "title", None), str):
+        raise ValueError(f"strategy {strategy.name!r} has no `title`")
+    for name in ("needs", "needs_at_test"):
+        fields = getattr(strategy, name)
+        if not isinstance(fields, frozenset) or not all(isinstance(f, Field) for f in fields):
+            raise ValueError(f"`{name}` of {strategy.name!r} is not a frozenset of Field members")
+    if strategy.labelled_only and Field.LABELS not in strategy.needs:
+        raise ValueError(
+            f"{strategy.name!r} trains on labelled records alone but does not declare Field.LABELS"
+        )
 
 
 def strategies_of(module: ModuleType) -> list[type[Strategy]]:
@@ -151,12 +172,13 @@ def encoders() -> dict[str, type[Encoder]]:
     return result
 
 
-def code_hash(*modules: str, source: Source | None = None) -> str:
+def code_hash(*modules: str, source: Source | None = None, alone: tuple[str, ...] = ()) -> str:
     """SHA-256 of the syntax trees, docstrings stripped, of modules and of all project modules they reach.
 
-    Comments, formatting and docstrings do not count; a file that nothing here imports does not either.
+    Comments, formatting, docstrings, titles, citations and deviations do not count; a file that nothing here
+    imports does not either. Modules `alone` count without what they import.
     """
-    trees = {module: _tree_text(module) for module in _reach(modules, source)}
+    trees = {module: _tree_text(module) for module in {*_reach(modules, source), *alone}}
     digest = hashlib.sha256()
     if source is not None:
         digest.update(_stripped(ast.parse(source.text)).encode())
@@ -227,4 +249,28 @@ def _stripped(tree: ast.Module) -> str:
             body = node.body
             if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
                 node.body = body[1:] or [ast.Pass()]
+        if isinstance(node, ast.ClassDef):
+            node.body = [item for item in node.body if not _is_wording(item)] or [ast.Pass()]
     return ast.dump(tree)
+
+
+def _is_wording(node: ast.stmt) -> bool:
+    """A class attribute that only tables read."""
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    return any(isinstance(t, ast.Name) and t.id in ("title", "paper", "deviations") for t in targets)
+
+
+_STAGES = {"fit": "bench.train.build", "embed": "bench.evaluate.embed", "predict": "bench.evaluate.predict"}
+
+
+@cache
+def stage_code(stage: str) -> str:
+    """Hash of the code that does a stage's work, the strategy's and the encoder's own apart."""
+    return code_hash(_STAGES[stage], "bench.train.checkpoint", alone=("bench.run.work",))
+
+
+@cache
+def strategy_code(module: str, encoder: str, source: Source | None) -> str:
+    """Hash of a strategy's file, of an encoder's (by name), and of what they reach."""
+    encoder_module = encoders()[encoder].__module__
+    return code_hash(*(() if source is not None else (module,)), encoder_module, source=source)

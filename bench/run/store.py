@@ -7,10 +7,14 @@ views/<key>/ (metrics cached by result and metric version). Deleting views/ or f
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+_MANIFEST = "manifest.json"
+"""Names and sizes of a cell's files, written last: a copy that broke off is no finished cell."""
 
 Payload = Mapping[str, bytes]
 """Files of one finished cell by name."""
@@ -32,11 +36,11 @@ class Store:
 
     def has(self, key: str) -> bool:
         """Is this cell finished?"""
-        return self.folder(key).is_dir()
+        return (self.folder(key) / _MANIFEST).is_file()
 
     def keys(self) -> Iterator[str]:
         """Every finished cell."""
-        return (path.name for path in sorted(self.root.glob("cells/??/*")) if not path.name.startswith("."))
+        return (path.parent.name for path in sorted(self.root.glob(f"cells/??/[!.]*/{_MANIFEST}")))
 
     def read(self, key: str, name: str) -> bytes:
         """One file of a finished cell.
@@ -51,12 +55,21 @@ class Store:
 
     def read_json(self, key: str, name: str) -> dict[str, Any]:
         """One JSON file of a finished cell."""
-        content: dict[str, Any] = json.loads(self.read(key, name))
+        try:
+            content: dict[str, Any] = json.loads(self.read(key, name))
+        except ValueError:
+            raise StoreError(
+                f"{name} of cell {key[:12]} is damaged; remove {self.folder(key)} and run again"
+            ) from None
         return content
 
     def load(self, key: str) -> Payload:
         """All files of a finished cell."""
-        return {path.name: path.read_bytes() for path in sorted(self.folder(key).iterdir())}
+        sizes = self.read_json(key, _MANIFEST)
+        files = {name: self.read(key, name) for name in sorted(sizes)}
+        if {name: len(content) for name, content in files.items()} != sizes:
+            raise StoreError(f"cell {key[:12]} is damaged; remove {self.folder(key)} and run again")
+        return files
 
     def commit(self, key: str, files: Payload) -> None:
         """Write a finished cell; when another driver was first, its copy stays.
@@ -68,7 +81,8 @@ class Store:
         aside = target.parent / f".{key}.{uuid.uuid4().hex[:8]}"
         try:
             aside.mkdir(parents=True)
-            for name, content in files.items():
+            manifest = json.dumps({name: len(content) for name, content in files.items()}).encode()
+            for name, content in [*files.items(), (_MANIFEST, manifest)]:
                 with (aside / name).open("wb") as file:
                     file.write(content)
                     file.flush()
@@ -76,8 +90,9 @@ class Store:
             try:
                 aside.rename(target)
             except OSError:
-                if not target.is_dir():
-                    raise
+                if not self.has(key):
+                    shutil.rmtree(target, ignore_errors=True)
+                    aside.rename(target)
         except OSError as error:
             raise StoreError(f"cannot write to the store {self.root}: {error.strerror or error}") from error
         finally:
@@ -107,9 +122,15 @@ class Store:
         """Cache a view."""
         self._write_json(self.root / "views" / key[:2] / key / f"{name}.json", content)
 
-    def sweep(self) -> int:
-        """Remove what killed writers left behind; returns how many leftovers."""
-        leftovers = [path for path in self.root.glob("cells/??/.*") if path.is_dir()]
+    def sweep(self, older_than: float = 86_400.0) -> int:
+        """Remove what writers killed `older_than` seconds ago left behind; returns how many leftovers.
+
+        Younger ones may be another driver's, at work.
+        """
+        limit = time.time() - older_than
+        leftovers = [
+            path for path in self.root.glob("cells/??/.*") if path.is_dir() and path.stat().st_mtime < limit
+        ]
         for path in leftovers:
             shutil.rmtree(path, ignore_errors=True)
         return len(leftovers)

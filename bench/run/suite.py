@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -89,7 +89,7 @@ class Suite(_Frozen):
     label_fractions: tuple[float, ...] = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
     min_patients: int = 2
     threads: int = 1
-    precision: str = "float32"
+    precision: Literal["float32", "bf16"] = "float32"
 
     @model_validator(mode="after")
     def _consistent(self) -> "Suite":
@@ -100,6 +100,12 @@ class Suite(_Frozen):
         for entry in self.entries:
             if entry.init and entry.init not in labels:
                 raise ValueError(f"entry {entry.label!r} starts from {entry.init!r}, which is no entry")
+            if self._cyclic(entry):
+                raise ValueError(f"entry {entry.label!r} starts from itself")
+        for what in ("corpora", "lead_sets", "eval_lead_sets", "label_fractions"):
+            values = getattr(self, what)
+            if len(set(values)) < len(values):
+                raise ValueError(f"{what} names something twice")
         for label in self.budgets:
             if label not in labels:
                 raise ValueError(f"budgets names {label!r}, which is no entry")
@@ -110,6 +116,16 @@ class Suite(_Frozen):
         if bad:
             raise ValueError(f"label fraction {bad[0]} is not in (0, 1]")
         return self
+
+    def _cyclic(self, entry: Entry) -> bool:
+        """Does following `init` come back to the entry?"""
+        by_label = {other.label: other for other in self.entries}
+        place = by_label.get(entry.init or "")
+        for _ in self.entries:
+            if place is None:
+                return False
+            place = by_label.get(place.init or "")
+        return place is not None
 
 
 def suite_files() -> dict[str, Path]:

@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import io
 import json
+import random
 import time
 import traceback
 from collections.abc import Mapping
@@ -14,13 +15,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from threadpoolctl import ThreadpoolController
 
 from bench.data.corpus import CorpusError, PreparedCorpus
 from bench.evaluate.embed import corpus_signals, embed_corpus
 from bench.evaluate.predict import predict_from_classifier, predict_from_embeddings
 from bench.run.cell import AnyCell, EmbedCell, FitCell, PredictCell
 from bench.run.provenance import cell_provenance
-from bench.run.registry import Source, encoders, load_strategy
+from bench.run.registry import Source, encoders, load_strategy, stage_code, strategy_code
 from bench.run.status import Status
 from bench.run.store import Payload
 from bench.train.budget import InputSpec
@@ -66,17 +68,49 @@ def run_job(job: Job, parents: Mapping[str, Payload]) -> Outcome:
     started = time.perf_counter()
     try:
         keep_memory()
+        _assert_code(job)
+        _seed_everything(job.cell.key())
         torch.set_num_threads(job.cell.threads)
-        files, timings = _work(job, parents)
-    except torch.cuda.OutOfMemoryError as error:
-        return Outcome(Status.OOM, {}, str(error).splitlines()[0], traceback.format_exc())
-    except Exception as error:
+        with _thread_pools().limit(limits=job.cell.threads):
+            files, timings = _work(job, parents)
+    except (torch.cuda.OutOfMemoryError, MemoryError) as error:
+        line = (str(error) or "out of memory").splitlines()[0]
+        return Outcome(Status.OOM, {}, line, traceback.format_exc())
+    except (Exception, SystemExit) as error:
         plain = isinstance(error, UndeclaredField | CorpusError)
         line = str(error) if plain else f"{type(error).__name__}: {error}"
         return Outcome(Status.FAILED, {}, line.splitlines()[0] if line else "", traceback.format_exc())
     files["cell.json"] = _json(job.cell.model_dump(mode="json"))
     files["provenance.json"] = _json(cell_provenance(job.device, time.perf_counter() - started) | timings)
     return Outcome(Status.DONE, files)
+
+
+def _assert_code(job: Job) -> None:
+    """Refuse to compute under a key that other code made: an edit since planning, or another checkout."""
+    cell, message = (
+        job.cell,
+        "the code here is not the code that was planned; plan again (or update this node)",
+    )
+    if cell.code != stage_code(cell.stage):
+        raise RuntimeError(message)
+    if isinstance(cell, FitCell):
+        source = job.sources.get(cell.strategy.name)
+        module = load_strategy(cell.strategy.name, source).__module__
+        if cell.strategy.code != strategy_code(module, cell.encoder.name, source):
+            raise RuntimeError(message)
+
+
+def _seed_everything(key: str) -> None:
+    """Global generators by the cell's key: a strategy that uses them all the same repeats itself."""
+    seed = int(key[:8], 16)
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    torch.manual_seed(seed)
+
+
+@lru_cache(maxsize=1)
+def _thread_pools() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 def _work(job: Job, parents: Mapping[str, Payload]) -> tuple[dict[str, bytes], dict[str, float]]:

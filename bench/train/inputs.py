@@ -48,7 +48,7 @@ class Signals:
 
     def scaled(self, signal: Tensor, record: Tensor, leads: Tensor | None = None) -> Tensor:
         """Scale (N, C', T) millivolts by the statistics of each row's record; `leads` (N, C') as in Views."""
-        shift, scale = self.shift[record].to(self.device), self.scale[record].to(self.device)
+        shift, scale = self.shift[record], self.scale[record]
         if leads is not None:
             shift, scale = shift.gather(1, leads), scale.gather(1, leads)
         return (signal - shift[..., None]) / scale[..., None]
@@ -91,8 +91,8 @@ def load_signals(
         flat,
         torch.tensor(records["offset"].to_numpy(), dtype=torch.int64, device=place),
         torch.tensor(lengths, dtype=torch.int64, device=place),
-        torch.tensor(shift, dtype=torch.float32, device=place),
-        torch.tensor(scale, dtype=torch.float32, device=place),
+        torch.tensor(shift, dtype=torch.float32, device=device),
+        torch.tensor(scale, dtype=torch.float32, device=device),
         window,
         bool((lengths < window).any()),
         device,

@@ -21,6 +21,8 @@ def _heart(
     t_axis: float = 30,
     qrs_s: float = 0.015,
     p_mv: float = 0.12,
+    t_mv: float = 0.3,
+    t_s: float = 0.04,
     seconds: int = 10,
 ) -> np.ndarray:
     """(T, 12) mV of Gaussian P, QRS and T waves; R every 60 / bpm s from 0.3 s on, T 0.27 s after it."""
@@ -31,7 +33,7 @@ def _heart(
         for delay, width, size, axis in (
             (-0.16, 0.02, p_mv, 60),
             (0, qrs_s, 1.2, r_axis),
-            (0.27, 0.04, 0.3, t_axis),
+            (0.27, t_s, t_mv, t_axis),
         ):
             wave = size * np.exp(-(((time - peak - delay) / width) ** 2) / 2)
             limb += wave[:, None] * (np.cos(np.radians(axis)), np.sin(np.radians(axis)))
@@ -53,6 +55,33 @@ def test_rates_and_counts_of_a_known_heart(bpm: float, rate: int) -> None:
     assert found["VentricularRate"] == pytest.approx(bpm, rel=0.01)
     # as GE's, the count may lack a beat at either end
     assert found["QRSCount"] == pytest.approx(len(np.arange(0.3, 10, 60 / bpm)), abs=2)
+
+
+@pytest.mark.parametrize("bpm", [30, 45, 60, 90])
+def test_t_waves_taller_than_the_qrs_are_no_beats(bpm: float) -> None:
+    found = measure([_heart(bpm, 100, t_mv=1.8, t_s=0.06)], 100).iloc[0]
+    assert found["VentricularRate"] == pytest.approx(bpm, rel=0.01)
+    assert found["QRSCount"] == len(np.arange(0.3, 10, 60 / bpm))
+
+
+@pytest.mark.parametrize("bpm", [160, 200, 230])
+def test_no_beat_of_a_fast_rhythm_is_lost(bpm: float) -> None:
+    found = measure([_heart(bpm, 100, p_mv=0, t_mv=0.15)], 100).iloc[0]
+    assert found["VentricularRate"] == pytest.approx(bpm, rel=0.01)
+    assert found["QRSCount"] == pytest.approx(len(np.arange(0.3, 10, 60 / bpm)), abs=1)
+
+
+def test_a_step_from_end_to_start_is_no_beat() -> None:
+    drift = np.linspace(0, 3, 1000)[:, None]
+    found = measure([_heart(60, 100) + drift], 100).iloc[0]
+    assert found["VentricularRate"] == pytest.approx(60, rel=0.01)
+    assert found["QRSCount"] == 10
+
+
+def test_an_artefact_in_one_lead_is_no_beat() -> None:
+    shaken = _heart(60, 100)
+    shaken[470:500, 8] += 2  # a chest electrode moves and comes back, between two beats
+    assert measure([shaken], 100)["QRSCount"][0] == 10
 
 
 @pytest.mark.parametrize("axis", [-80, -30, 0, 50, 90, 150, 200, 260])
@@ -123,6 +152,47 @@ def test_a_flat_chest_lead_does_not_stop_the_others() -> None:
 
 def test_no_records_give_an_empty_table() -> None:
     assert measure([], 500).shape == (0, 11)
+
+
+def _record(*parts: str) -> tuple[np.ndarray, float]:
+    import wfdb
+
+    realdata(*parts[:-1], f"{parts[-1]}.hea")
+    signal, fields = wfdb.rdsamp(str(realdata(*parts[:-1]) / parts[-1]))
+    return signal, fields["fs"]
+
+
+@pytest.mark.parametrize(
+    ("number", "bpm", "beats"),
+    [
+        (24, 55.0, 9),
+        (44, 59.6, 10),
+        (191, 31.0, 5),
+        (255, 85.4, 15),  # premature ventricular beats among normal ones
+        (304, 72.2, 12),  # trembling
+        (381, 45.1, 7),
+        (475, 85.1, 14),  # an electrode jumps
+        (477, 31.2, 5),
+    ],
+)
+def test_the_beats_of_real_ptbxl_records_counted_by_eye(number: int, bpm: float, beats: int) -> None:
+    found = measure([_record("ptbxl", "records100", "00000", f"{number:05d}_lr")[0]], 100).iloc[0]
+    assert found["VentricularRate"] == pytest.approx(bpm, abs=0.7)
+    assert found["QRSCount"] == beats
+
+
+@pytest.mark.parametrize(
+    ("parts", "beats"),
+    [
+        (("cinc2021", "WFDB_CPSC2018_2", "Q0012"), 10),
+        (("chapman", "WFDB_Ningbo", "JS45542"), 27),
+        (("chapman", "WFDB_Ningbo", "JS45545"), 31),
+        (("chapman", "WFDB_Ningbo", "JS45546"), 29),  # no QRS stands out of these wide beats
+    ],
+)
+def test_the_beats_of_real_slow_and_fast_records_counted_by_eye(parts: tuple[str, ...], beats: int) -> None:
+    found = measure([_record(*parts)[0]], _record(*parts)[1])
+    assert found["QRSCount"][0] == pytest.approx(beats, abs=1)
 
 
 @pytest.fixture(scope="module")

@@ -186,6 +186,29 @@ def test_a_recording_is_known_again(
     assert 0.97 <= pairs["correlation"].item() <= 1 + 1e-6
 
 
+@pytest.mark.parametrize("flat", [0, 1])
+@pytest.mark.parametrize("flat_in_first", [False, True])
+def test_a_recording_with_lead_i_or_ii_off_is_known_by_the_other(
+    make: Make, flat: int, flat_in_first: bool
+) -> None:
+    whole = [_heart(i) for i in range(20)]
+    copy = resample_poly(whole[13], 1, 5, axis=0)
+    copy[:, flat] = 0.2
+    a, b = make("one", [f"a{i}" for i in range(20)], whole), make("two", ["x"], [copy], 100)
+    pairs = find_duplicates(b, a) if flat_in_first else find_duplicates(a, b)
+    expected = ("x", "a13") if flat_in_first else ("a13", "x")
+    assert _evidence(pairs) == [(*expected, "signature")]
+
+
+def test_recordings_without_a_common_moving_lead_are_not_compared(make: Make) -> None:
+    heart, other = _heart(0), _heart(0)
+    heart[:, 0], other[:, 1] = 0, 0
+    both = _heart(0)
+    both[:, :2] = 0
+    a, b = make("one", ["a"], [heart]), make("two", ["b", "c"], [other, both])
+    assert find_duplicates(a, b).empty
+
+
 def test_records_shorter_than_the_signature_are_compared(make: Make) -> None:
     signals = [_heart(i, seconds=6) for i in range(8)]
     a = make("one", [f"a{i}" for i in range(8)], signals, 500)
@@ -249,6 +272,19 @@ def test_the_duplicates_that_ptbxl_removed_are_found_with_their_twins(
         assert _evidence(find_duplicates(removed, part)) == [
             (f"{a:05d}_hr", f"{b:05d}_{rate}", evidence) for a, b in twins
         ]
+
+
+@pytest.mark.parametrize("flat", [0, 1])
+def test_real_records_are_known_by_one_lead_and_none_is_mistaken(
+    make: Make, ptbxl_100: tuple[list[str], list[np.ndarray]], flat: int
+) -> None:
+    names, signals = ptbxl_100
+    copies = [np.where(np.arange(12) == flat, 0, signal) for signal in signals]
+
+    pairs = find_duplicates(make("kept", names, signals, 100), make("copies", names, copies, 100))
+
+    assert pairs["row_a"].tolist() == pairs["row_b"].tolist() == list(range(len(names)))
+    assert set(pairs["evidence"]) == {"signature"}
 
 
 def test_no_two_of_488_real_records_are_taken_for_one(

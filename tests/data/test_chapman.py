@@ -16,6 +16,7 @@ from bench.data.chapman_cohort import (
     exclusions,
     exists,
     first_of_duplicates,
+    has_official_split,
     official_parts,
     read_sheet,
 )
@@ -26,12 +27,15 @@ from tests.realdata import realdata
 SNOMED = {"SB": "426177001", "SR": "426783006", "AFIB": "164889003", "AF": "164890007", "ST": "427084000"}
 
 
+NO_SPLIT = ("", "no official split: Diagnostics.xlsx is not the published one, row by row")
+
+
 @pytest.fixture(scope="module")
 def sheet() -> pd.DataFrame:
     return read_sheet(realdata("chapman", "Diagnostics.xlsx"))
 
 
-def write_wfdb(root: Path, rhythms: list[str], samples: int = 500) -> pd.DataFrame:
+def write_wfdb(root: Path, rhythms: list[str], samples: int = 5000) -> pd.DataFrame:
     table = write_sheet(root, rhythms)
     for position, row in table.iterrows():
         if row["Rhythm"] != "SA":
@@ -154,7 +158,7 @@ class TestWfdb:
             "JS00004",
         ]
         raw = ChapmanReader().read(tmp_path, index.records["path"][1])
-        np.testing.assert_allclose(raw.signal, ecg(2, 500) / 1000, rtol=1e-6)
+        np.testing.assert_allclose(raw.signal, ecg(2, 5000) / 1000, rtol=1e-6)
 
     @pytest.mark.parametrize(
         ("column", "value", "message"),
@@ -211,8 +215,11 @@ class TestFigshare:
         reader = ChapmanReader()
         index = reader.index(tmp_path)
         assert index.records["record"].tolist() == [table["FileName"][1]]
-        assert [(n.record, n.reason) for n in index.notes] == [("MUSE_unknown", "no row in Diagnostics.xlsx")]
-        with pytest.raises(CorpusError, match="4,900 rows"):
+        assert [(n.record, n.reason) for n in index.notes] == [
+            ("MUSE_unknown", "no row in Diagnostics.xlsx"),
+            NO_SPLIT,
+        ]
+        with pytest.raises(CorpusError, match="4,900 samples"):
             reader.read(tmp_path, index.records["path"][0])
 
     def test_duplicates_share_a_patient_or_leave(self, tmp_path: Path) -> None:
@@ -226,11 +233,12 @@ class TestFigshare:
         names = table["FileName"].tolist()
         assert paper.records["patient"].tolist() == [*names[:3], names[0]]
         assert np.isnan(paper.records["AtrialRate"][1]) and paper.records["AtrialRate"][0] == 51
-        assert [(n.record, n.action) for n in paper.notes] == [(names[3], "note")]
+        assert [(n.record, n.action) for n in paper.notes] == [(names[3], "note"), ("", "note")]
         recommended = ChapmanReader().index(tmp_path)
         assert recommended.records["record"].tolist() == names[:3]
-        (note,) = recommended.notes
-        assert (note.record, note.action) == (names[3], "rejected") and "duplicate" in note.reason
+        note, split = recommended.notes
+        assert (split.record, split.reason) == NO_SPLIT and set(recommended.records["part"]) == {""}
+        assert (note.record, note.action) == (names[3], "left out") and "duplicate" in note.reason
 
 
 def test_simulated_folder_is_named_so(tmp_path: Path) -> None:
@@ -239,6 +247,34 @@ def test_simulated_folder_is_named_so(tmp_path: Path) -> None:
     index = ChapmanReader().index(tmp_path)
     assert index.simulated and index.title == "chapman-sim (2 simulated records)"
     assert index.facts["seed"] == 1 and index.licence == ""
+    assert set(index.records["part"]) == {"train", "test"}  # a simulated sheet is split by the same rule
+
+
+def test_the_official_split_is_of_the_published_rows_in_their_order(sheet: pd.DataFrame) -> None:
+    assert has_official_split(sheet)
+    assert not has_official_split(sheet.iloc[::-1]) and not has_official_split(sheet.iloc[:-1])
+
+
+@pytest.mark.parametrize(("rate", "samples"), [(250, 5000), (500, 2500)])
+def test_wfdb_of_another_rate_or_length_is_refused(tmp_path: Path, rate: int, samples: int) -> None:
+    write_mat(tmp_path / "JS00001", ecg(1, samples), rate)
+    with pytest.raises(CorpusError, match=f"{samples:,} samples at {rate} Hz"):
+        ChapmanReader().read(tmp_path, "JS00001")
+
+
+def test_a_damaged_sheet_is_one_line(tmp_path: Path) -> None:
+    table = write_wfdb(tmp_path, ["SB", "SR"])
+    table["QTInterval"] = ["?", 400]
+    table.to_excel(tmp_path / "Diagnostics.xlsx", index=False)
+    index = ChapmanReader().index(tmp_path)
+    assert np.isnan(index.records["QTInterval"][0]) and index.records["QTInterval"][1] == 400
+    first = index.notes[0]
+    assert (first.record, first.action) == (table["FileName"][0], "note") and "QTInterval '?'" in first.reason
+    whole = (tmp_path / "Diagnostics.xlsx").read_bytes()
+    for damaged in (b"", whole[: len(whole) // 2]):
+        (tmp_path / "Diagnostics.xlsx").write_bytes(damaged)
+        with pytest.raises(CorpusError, match=r"Diagnostics.xlsx cannot be read \("):
+            ChapmanReader().index(tmp_path)
 
 
 def test_sheet_errors(tmp_path: Path) -> None:

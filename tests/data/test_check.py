@@ -112,7 +112,7 @@ def test_damage_does_not_stop_the_check(tmp_path: Path) -> None:
         "record,path,labels,age,sex\nr1,r1,A,1,m\nr2,r2,A,1,m\nr3,r3,A,1,m\n"
     )
     title, notes = check_corpus(FolderReader(), tmp_path)
-    assert title == "folder (3 records)"
+    assert title == f"{tmp_path.name} (3 records)"
     assert notes == [
         Note("r2", "rejected", "r2.dat is truncated: 0 of 50 samples a lead"),
         Note("r3", "note", "same signal as record r1"),

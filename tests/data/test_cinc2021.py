@@ -114,3 +114,12 @@ def test_real_ptbxl_copy_equals_ptbxl() -> None:
         one = CincReader().read(copy, f"WFDB_PTBXL/HR{number:05d}").signal
         other = PtbxlReader(500).read(original, f"records500/00000/{number:05d}_hr").signal
         np.testing.assert_array_equal(one, other)
+
+
+def test_an_unreadable_header_costs_one_record(tmp_path: Path) -> None:
+    write_mat(tmp_path / "A0001", ecg(1, 100))
+    (tmp_path / "A0002.hea").symlink_to(tmp_path / "nowhere")
+    index = CincReader().index(tmp_path)
+    assert index.records["record"].tolist() == ["A0001"]
+    found = {(note.record, note.action): note.reason for note in index.notes}
+    assert found["A0002", "rejected"] == "header A0002.hea cannot be read (No such file or directory)"

@@ -42,7 +42,7 @@ def test_wfdb_and_csv_side_by_side(tmp_path: Path) -> None:
     np.testing.assert_allclose(first.signal, ecg(1, 300) / 1000, rtol=1e-6)
     np.testing.assert_allclose(second.signal, ecg(2, 400) / 1000, rtol=1e-6)
     assert (first.rate, second.rate, third.rate) == (250, 500, 250)
-    assert index.title == "folder (3 records)"
+    assert index.title == f"{tmp_path.name} (3 records)" and index.name == tmp_path.name
 
 
 def test_three_columns_are_enough(tmp_path: Path) -> None:
@@ -53,6 +53,18 @@ def test_three_columns_are_enough(tmp_path: Path) -> None:
     assert index.records["patient"].tolist() == ["a"]
     note = index.notes[0]
     assert (note.record, note.action, note.reason) == ("b", "rejected", "no file b.hea")
+
+
+def test_two_hospitals_have_two_names_and_a_simulated_one_its_own(tmp_path: Path) -> None:
+    for place in ("north", "south"):
+        write_dat(tmp_path / place / "a", ecg(1, 100))
+        write_table(tmp_path / place, "record,path,labels\na,a,SR\n")
+        index = FolderReader().index(tmp_path / place)
+        assert index.name == place and set(index.records["source"]) == {place}
+    (tmp_path / "south" / "simulation.json").write_text('{"name": "ward-sim"}')
+    index = FolderReader().index(tmp_path / "south")
+    assert index.name == "ward-sim" and index.simulated
+    assert index.title == "ward-sim (1 simulated records)"
 
 
 def test_csv_leads_in_any_named_order(tmp_path: Path) -> None:
@@ -84,6 +96,20 @@ def test_errors_name_record_value_and_remedy(tmp_path: Path, table: str, message
     write_muse(tmp_path / "a.csv", ecg(1, 100))
     write_table(tmp_path, table)
     with pytest.raises(CorpusError, match=message):
+        FolderReader().index(tmp_path)
+
+
+def test_a_damaged_table_is_one_line(tmp_path: Path) -> None:
+    table = tmp_path / "records.csv"
+    table.write_text("")
+    with pytest.raises(CorpusError, match=r"records.csv cannot be read \("):
+        FolderReader().index(tmp_path)
+    table.write_bytes("record,path,labels\na,a,Fl\u00fcttern\n".encode("latin-1"))
+    with pytest.raises(CorpusError, match="records.csv is not in UTF-8"):
+        FolderReader().index(tmp_path)
+    table.unlink()
+    table.mkdir()
+    with pytest.raises(CorpusError, match=r"records.csv cannot be read \("):
         FolderReader().index(tmp_path)
 
 

@@ -9,8 +9,9 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ import pytest
 from bench.data.corpus import (
     CorpusError,
     CorpusIndex,
+    Note,
     PreparedCorpus,
     RawRecord,
     Task,
@@ -36,7 +38,7 @@ CODES = ["{'NORM': 100.0, 'SR': 0.0}", "{'IMI': 15.0}", "{'NDT': 50.0, 'IMI': 10
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    write_ptbxl(tmp_path / "source", CODES, samples=200)
+    write_ptbxl(tmp_path / "source", CODES)
     return tmp_path / "source"
 
 
@@ -46,15 +48,15 @@ def partials(folder: Path) -> list[Path]:
 
 def test_what_is_written_by_hand(source: Path, tmp_path: Path) -> None:
     corpus = prepare(PtbxlReader(), source, tmp_path / "out", 100)
-    assert corpus.signals.dtype == np.dtype("<i2") and corpus.signals.shape == (800, 12)
+    assert corpus.signals.dtype == np.dtype("<i2") and corpus.signals.shape == (4000, 12)
     records = corpus.records
     assert records["record"].tolist() == ["1001", "1002", "1003", "1004"]
-    assert records["offset"].tolist() == [0, 200, 400, 600] and records["length"].tolist() == [200] * 4
+    assert records["offset"].tolist() == [0, 1000, 2000, 3000] and records["length"].tolist() == [1000] * 4
     assert "path" not in records
     for position, record in enumerate(records["record"]):
-        stored = ecg(int(record), 200)
+        stored = ecg(int(record))
         offset = records["offset"][position]
-        np.testing.assert_array_equal(corpus.signals[offset : offset + 200], stored)
+        np.testing.assert_array_equal(corpus.signals[offset : offset + 1000], stored)
         np.testing.assert_allclose(records["mean"][position], stored.mean(axis=0) / 1000, atol=1e-12)
         np.testing.assert_allclose(records["sd"][position], stored.std(axis=0) / 1000, rtol=1e-12)
     targets = corpus.targets("superdiagnostic")
@@ -70,30 +72,30 @@ def test_what_is_written_by_hand(source: Path, tmp_path: Path) -> None:
 
 def test_defects_are_one_line_each_and_the_run_goes_on(tmp_path: Path) -> None:
     source = tmp_path / "source"
-    write_ptbxl(source, CODES * 3, samples=200)
+    write_ptbxl(source, CODES * 3)
     stems = [source / f"records100/01000/{ecg_id:05d}_lr" for ecg_id in range(1001, 1013)]
     data = Path(f"{stems[1]}.dat")
     data.write_bytes(data.read_bytes()[:1000])
-    holed, lost, flat = ecg(3, 200), ecg(4, 200), ecg(5, 200)
+    holed, lost, flat = ecg(3), ecg(4), ecg(5)
     holed[7, 2] = -32768
     lost[:, 2] = -32768
     flat[:, 9] = 12
     for stem, content in zip(stems[2:5], (holed, lost, flat), strict=True):
         write_dat(stem, content)
-    write_dat(stems[5], np.zeros((200, 12), "<i2"))
-    eight = np.ascontiguousarray(ecg(6, 200)[:, :8])
+    write_dat(stems[5], np.zeros((1000, 12), "<i2"))
+    eight = np.ascontiguousarray(ecg(6)[:, :8])
     eight.tofile(f"{stems[6]}.dat")
     leads = ["I", "II", "V1", "V2", "V3", "V4", "V5", "V6"]
     Path(f"{stems[6]}.hea").write_text(header(stems[6].name, f"{stems[6].name}.dat", eight, 100, leads))
     Path(f"{stems[7]}.hea").write_text("nonsense\n")
     Path(f"{stems[8]}.hea").unlink()
-    write_dat(stems[10], ecg(1010, 200))
-    write_dat(stems[0].with_name("09999_lr"), ecg(0, 200))
+    write_dat(stems[10], ecg(1010))
+    write_dat(stems[0].with_name("09999_lr"), ecg(0))
     corpus = prepare(PtbxlReader(), source, tmp_path / "out", 100, max_bad=0.6)
     quality = pd.read_csv(corpus.folder / "quality.csv", dtype=str, keep_default_na=False)
     assert [tuple(row) for row in quality.to_numpy()] == [
         ("09999_lr", "rejected", "no row in ptbxl_database.csv"),
-        ("1002", "rejected", "01002_lr.dat is truncated: 41 of 200 samples a lead"),
+        ("1002", "rejected", "01002_lr.dat is truncated: 41 of 1,000 samples a lead"),
         ("1003", "repaired", "1 missing samples interpolated in III"),
         ("1004", "rejected", "100.0% of the samples are missing in lead III"),
         ("1005", "note", "flat: V4 (constant 0.012 mV); kept"),
@@ -101,7 +103,7 @@ def test_defects_are_one_line_each_and_the_run_goes_on(tmp_path: Path) -> None:
         ("1007", "rejected", "lead III, aVR, aVL, aVF missing (8 leads present)"),
         ("1008", "rejected", "record line 'nonsense' is no WFDB record line"),
         ("1009", "rejected", "header 01009_lr.hea cannot be read (No such file or directory)"),
-        ("1011", "note", "same signal as record 1010"),
+        ("1011", "note", "same signal as record 1010; patient 75 is taken for patient 74"),
     ]
     assert corpus.records["record"].tolist() == ["1001", "1003", "1005", "1010", "1011", "1012"]
     assert set(corpus.labels["record"]) <= set(corpus.records["record"])
@@ -124,8 +126,63 @@ def test_too_many_bad_records_is_an_error_with_a_report(source: Path, tmp_path: 
 def test_not_one_record_is_an_error(source: Path, tmp_path: Path) -> None:
     for path in source.rglob("*.hea"):
         path.write_text("")
-    with pytest.raises(CorpusError, match="not one record"):
+    with pytest.raises(
+        CorpusError, match=r"not one record .*most often: header 01001_lr.hea is empty; (.*csv)"
+    ) as caught:
         prepare(PtbxlReader(), source, tmp_path / "out", 100, max_bad=1.0)
+    report = Path(str(caught.value).split("; ")[-1].split(" says")[0])
+    assert pd.read_csv(report)["action"].tolist() == ["rejected"] * 4
+
+
+def test_records_rejected_while_indexing_count_as_bad(source: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(source / "ptbxl_database.csv")
+    table[1:].to_csv(source / "ptbxl_database.csv", index=False)
+    with pytest.raises(CorpusError, match=r"1 of 4 records are unusable, more than 20%; (.*csv)") as caught:
+        prepare(PtbxlReader(), source, tmp_path / "out", 100, max_bad=0.2)
+    report = Path(str(caught.value).split("; ")[1].split(" says")[0])
+    assert pd.read_csv(report)["reason"].tolist() == ["no row in ptbxl_database.csv"]
+    assert len(prepare(PtbxlReader(), source, tmp_path / "out", 100, max_bad=0.25).records) == 3
+
+
+def test_records_a_cohort_leaves_out_are_not_bad(tmp_path: Path) -> None:
+    notes = tuple(Note(f"x{number}", "left out", "under 18 years") for number in range(9))
+    index = replace(index_of(1), notes=notes)
+    with PreparedWriter(index, tmp_path / "x", 100, None) as writer:
+        writer.add("s0", ecg(0, 10))
+        writer.refuse_above(0.0)
+        corpus = writer.finish()
+    assert pd.read_csv(corpus.folder / "quality.csv")["action"].tolist() == ["left out"] * 9
+
+
+def test_equal_signals_are_one_patients(source: Path, tmp_path: Path) -> None:
+    write_dat(source / "records100/01000/01003_lr", ecg(1001))  # patient 71, who also has 1004; 1001 is 70's
+    corpus = prepare(PtbxlReader(), source, tmp_path / "out", 100)
+    assert corpus.records["patient"].tolist() == ["70"] * 4
+    quality = pd.read_csv(corpus.folder / "quality.csv")
+    assert quality["reason"].tolist() == ["same signal as record 1001; patient 71 is taken for patient 70"]
+
+
+@pytest.mark.parametrize("rate", ["0", "0.0001", "200000", "1e400", "abc"])
+def test_one_damaged_header_costs_one_record(source: Path, tmp_path: Path, rate: str) -> None:
+    path = source / "records100/01000/01002_lr.hea"
+    path.write_text(path.read_text().replace(" 12 100 1000", f" 12 {rate} 1000"))
+    corpus = prepare(PtbxlReader(), source, tmp_path / "out", 100, max_bad=0.25)
+    assert corpus.records["record"].tolist() == ["1001", "1003", "1004"]
+
+
+def test_what_no_reader_foresaw_costs_one_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(self: object, root: Path, path: str) -> RawRecord:
+        if path == "s1":
+            raise ZeroDivisionError("by zero")
+        return RawRecord(ecg(int(path[1:])) / np.float32(1000), 0.5 if path == "s2" else 100.0)
+
+    monkeypatch.setattr(ToyReader, "read", read)
+    corpus = prepare(ToyReader(4), tmp_path, tmp_path / "out", 100, workers=1, max_bad=0.5)
+    assert corpus.records["record"].tolist() == ["s0", "s3"]
+    assert pd.read_csv(corpus.folder / "quality.csv")["reason"].tolist() == [
+        "ZeroDivisionError: by zero",
+        "rate 0.5 Hz is not within 1 and 100,000 Hz",
+    ]
 
 
 def test_second_preparation_is_a_hit(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +205,24 @@ def test_folder_name_follows_source_and_parameters(source: Path, tmp_path: Path)
     names.append(name())
     data.unlink()
     names.append(name())
-    assert len(set(names)) == 7 and name() == names[-1]
+    other = source / "records100/01000/01002_lr.dat"  # other content, same size, same time; not the newest
+    before = other.stat()
+    other.write_bytes(bytes(before.st_size))
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+    names.append(name())
+    (tmp_path / "linked").mkdir()
+    (source / "link").symlink_to(tmp_path / "linked")
+    (tmp_path / "linked" / "a.hea").touch()
+    names.append(name())
+    (tmp_path / "linked" / "back").symlink_to(source)  # a circle must end
+    (source / "dangling").symlink_to(tmp_path / "nowhere")
+    names.append(name())
+    assert len(set(names)) == 10 and name() == names[-1]
+    inside = [prepared_folder(PtbxlReader(), source, source / "out", 100).name]
+    (source / "out").mkdir()
+    (source / "out" / "ours").touch()
+    inside.append(prepared_folder(PtbxlReader(), source, source / "out", 100).name)
+    assert inside[0] == inside[1]
     with pytest.raises(CorpusError, match="no folder"):
         prepared_folder(PtbxlReader(), tmp_path / "nowhere", tmp_path, 100)
 
@@ -186,8 +260,8 @@ def test_fingerprint_is_of_the_content_alone(source: Path, tmp_path: Path) -> No
     table.loc[2, "age"] += 1
     table.to_csv(copy / "ptbxl_database.csv", index=False)
     seen.add(prepare(PtbxlReader(), copy, tmp_path / "out", 100).fingerprint)
-    bent = ecg(1004, 200)
-    bent[199, 11] += 1
+    bent = ecg(1004)
+    bent[999, 11] += 1
     write_dat(copy / "records100/01000/01004_lr", bent)
     seen.add(prepare(PtbxlReader(), copy, tmp_path / "out", 100).fingerprint)
     assert len(seen) == 6
@@ -309,6 +383,28 @@ def test_records_in_memory_give_the_same_corpus(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="zip"):
         write_prepared(index_of(8), made(), tmp_path / "short", 100)
     assert not (tmp_path / "short").exists()
+
+
+def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise OSError("no space left on device")
+
+    with (
+        pytest.raises(OSError, match="no space"),
+        PreparedWriter(index_of(1), tmp_path / "x", 100, None) as writer,
+    ):
+        monkeypatch.setattr(writer, "_file", SimpleNamespace(close=fail, write=writer._file.write))
+        writer.add("s0", ecg(0, 10))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_chain_of_equal_signals_is_one_patient(tmp_path: Path) -> None:
+    index = index_of(4)
+    index.records["patient"] = ["p", "q", "q", "r"]  # s1 equals s0 and s3 equals s2, which is q's
+    with PreparedWriter(index, tmp_path / "x", 100, None) as writer:
+        for record, seed in zip(index.records["record"], (0, 0, 1, 1), strict=True):
+            writer.add(record, ecg(seed, 10))
+        assert writer.finish().records["patient"].tolist() == ["p"] * 4
 
 
 def test_lengths_may_differ(tmp_path: Path) -> None:

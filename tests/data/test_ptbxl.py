@@ -77,7 +77,7 @@ def test_problems_are_one_line_each(tmp_path: Path) -> None:
     found = {(note.record, note.action): note.reason for note in index.notes}
     assert "unknown SCP code 'XYZ'" in found["1004", "note"]
     assert "scp_codes is no dict" in found["1005", "rejected"]
-    assert "without patient_id" in found["1006", "rejected"]
+    assert "without whole-number ecg_id, patient_id" in found["1006", "rejected"]
     assert found["01007_lr", "rejected"] == "no row in ptbxl_database.csv"
     assert len(index.notes) == 4
 
@@ -101,6 +101,32 @@ def test_missing_tables_and_columns_are_named(tmp_path: Path) -> None:
     table.drop(columns="strat_fold").to_csv(tmp_path / "ptbxl_database.csv", index=False)
     with pytest.raises(CorpusError, match="lacks the column strat_fold"):
         PtbxlReader().index(tmp_path)
+
+
+def test_damaged_tables_are_one_line(tmp_path: Path) -> None:
+    table = write_ptbxl(tmp_path, CODES).astype(object)
+    statements = pd.read_csv(tmp_path / "scp_statements.csv")
+    statements.drop(columns="diagnostic_class").to_csv(tmp_path / "scp_statements.csv", index=False)
+    with pytest.raises(CorpusError, match="lacks the column diagnostic_class"):
+        PtbxlReader().index(tmp_path)
+    statements.to_csv(tmp_path / "scp_statements.csv", index=False)
+    table.loc[0, "age"], table.loc[1, "patient_id"], table.loc[2, "ecg_id"] = "old", "p12", ""
+    table.to_csv(tmp_path / "ptbxl_database.csv", index=False)
+    index = PtbxlReader().index(tmp_path)
+    assert index.records["record"].tolist() == ["1001", "1004"] and np.isnan(index.records["age"][0])
+    found = {(note.record, note.action) for note in index.notes}
+    assert {("1001", "note"), ("1002", "rejected"), ("01003_lr", "rejected")} <= found
+    table.loc[2, "ecg_id"] = 1004
+    table.to_csv(tmp_path / "ptbxl_database.csv", index=False)
+    with pytest.raises(CorpusError, match="record id '1004' is given twice"):
+        PtbxlReader().index(tmp_path)
+
+
+@pytest.mark.parametrize(("rate", "samples"), [(200, 1000), (100, 999)])
+def test_another_rate_or_length_than_the_folders_is_refused(tmp_path: Path, rate: int, samples: int) -> None:
+    write_dat(tmp_path / "records100/00000/00001_lr", ecg(1, samples), rate)
+    with pytest.raises(CorpusError, match=f"{samples:,} samples at {rate} Hz; records100 holds 10 s at 100"):
+        PtbxlReader().read(tmp_path, "records100/00000/00001_lr")
 
 
 @pytest.mark.parametrize(

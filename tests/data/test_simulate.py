@@ -87,11 +87,11 @@ def test_another_seed_gives_other_records(cohorts: dict[str, Path], tmp_path: Pa
 
 def test_an_identical_call_does_nothing_and_another_replaces(tmp_path: Path) -> None:
     root = simulate("ptbxl-sim", tmp_path / "cohort", 5, workers=1)
-    (root / "witness").touch()
+    inode = root.stat().st_ino
     simulate("ptbxl-sim", root, 5, workers=1)
-    assert (root / "witness").exists()
+    assert root.stat().st_ino == inode
     simulate("ptbxl-sim", root, 6, workers=1)
-    assert not (root / "witness").exists()
+    assert root.stat().st_ino != inode
     assert len(_database(root)) == 6
     assert [path.name for path in tmp_path.iterdir()] == ["cohort"]
 
@@ -104,11 +104,46 @@ def test_nothing_but_a_simulated_folder_is_replaced(tmp_path: Path) -> None:
     assert precious.exists()
 
 
+@pytest.mark.parametrize("name", ["notes.txt", "records100/mine.csv", "records100/00000/00001_lr.bak"])
+def test_a_file_put_into_a_simulated_folder_is_never_deleted(tmp_path: Path, name: str) -> None:
+    root = simulate("ptbxl-sim", tmp_path / "cohort", 5, workers=1)
+    (root / name).write_text("precious")
+    before = _files(root)
+    with pytest.raises(CorpusError, match=f"holds {name}, which was not simulated"):
+        simulate("ptbxl-sim", root, 6, workers=1)
+    assert _files(root) == before and (root / name).read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("corpus", "layout"), [("chapman-sim", "wfdb"), ("chapman-sim", "figshare-denoised"), ("ptbxl-sim", None)]
+)
+def test_every_layout_replaces_its_own(tmp_path: Path, corpus: str, layout: str | None) -> None:
+    simulate(corpus, tmp_path / "cohort", 2, layout=layout, workers=1)
+    simulate(corpus, tmp_path / "cohort", 1, layout=layout, workers=1)
+    assert json.loads((tmp_path / "cohort" / SIMULATION_MARK).read_text())["records"] == 1
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    for records in (2, 1):
+        simulate("ptbxl-sim", tmp_path / "link", records, workers=1)
+        assert (tmp_path / "link").is_symlink() and len(_database(tmp_path / "disk")) == records
+
+
+@pytest.mark.parametrize("mark", ["", "[]", "{}", '{"name": 3}'])
+def test_a_damaged_mark_is_one_line(tmp_path: Path, mark: str) -> None:
+    (tmp_path / SIMULATION_MARK).write_text(mark)
+    with pytest.raises(CorpusError, match="simulation.json is damaged"):
+        simulate("ptbxl-sim", tmp_path, 1, workers=1)
+
+
 @pytest.mark.parametrize(
     "asked",
     [
         {"corpus": "ptbxl"},
         {"corpus": "ptbxl-sim", "records": 0},
+        {"corpus": "ptbxl-sim", "seed": -1},
         {"corpus": "ptbxl-sim", "rates": (250,)},
         {"corpus": "ptbxl-sim", "layout": "wfdb"},
         {"corpus": "chapman-sim", "rates": (100,)},

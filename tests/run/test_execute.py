@@ -11,6 +11,7 @@ from bench.run.execute import InlineExecutor, execute, needed_cells
 from bench.run.plan import Plan
 from bench.run.registry import Registry
 from bench.run.status import Status
+from bench.run.work import run_job
 
 RESULTS = (
     "state.pt",
@@ -137,6 +138,31 @@ def test_provenance_says_where_a_result_came_from(finished):
     assert {"commit", "modified", "packages", "cpu", "threads", "seconds", "device", "finished"} <= set(facts)
     health = pd.read_csv(store.folder(plan.rows[0].fit_key) / "health.csv")
     assert {"step", "loss", "spread", "effective_rank"} <= set(health.columns)
+
+
+def test_code_that_changed_since_planning_is_refused(tiny, monkeypatch):
+    from dataclasses import replace
+
+    plan = tiny.plan(entries=["noise"], seeds=1)
+    job = next(iter(plan.jobs.values()))
+    stale = replace(job, cell=job.cell.model_copy(update={"code": "0" * 64}))
+    outcome = run_job(stale, {})
+    assert outcome.status is Status.FAILED and "not the code that was planned" in outcome.error
+    strategy = job.cell.strategy.model_copy(update={"code": "0" * 64})
+    outcome = run_job(replace(job, cell=job.cell.model_copy(update={"strategy": strategy})), {})
+    assert outcome.status is Status.FAILED and "not the code that was planned" in outcome.error
+
+
+def test_a_strategy_that_calls_exit_fails_alone(tiny, tmp_path):
+    file = tmp_path / "exits.py"
+    file.write_text(
+        "from bench.train.strategy import Strategy\n"
+        "class Exits(Strategy):\n    name, title = 'exits', 'Exits'\n"
+        "    def views(self, batch, generator):\n        raise SystemExit(3)\n"
+    )
+    plan = tiny.plan(Registry((tiny.file, file)), entries=["exits", "untrained"], seeds=1)
+    progress = run(tiny, tiny.store(tmp_path), plan)
+    assert progress.count(Status.FAILED) == 1 and progress.count(Status.DONE) == 4
 
 
 @pytest.mark.ray

@@ -85,18 +85,25 @@ def test_a_new_strategy_file_leaves_every_other_key_alone(tiny, tmp_path):
     assert set(tiny.plan().jobs) < set(both.jobs)
 
 
-def test_only_the_changed_strategy_gets_new_keys(tiny, tmp_path):
+def test_a_changed_strategy_file_gets_new_keys(tiny, tmp_path):
     changed = tmp_path / "changed.py"
-    changed.write_text(
-        "from bench.train.strategy import Strategy\n"
-        "class Noise(Strategy):\n    name, title = 'noise', 'Noise, differently'\n"
-    )
-    plan, other = tiny.plan(), tiny.plan(Registry((tiny.file, changed)))
-    assert not keys(plan, "noise") & keys(other, "noise")
-    extra = tmp_path / "apart.py"
-    extra.write_text(tiny.file.read_text().replace("0.1 * torch", "0.2 * torch"))
-    whole_file = tiny.plan(Registry((extra,)))
-    assert not keys(plan, "noise") & keys(whole_file, "noise")
+    changed.write_text(tiny.file.read_text().replace("0.1 * torch", "0.2 * torch"))
+    assert not keys(tiny.plan(), "noise") & keys(tiny.plan(Registry((changed,))), "noise")
+
+
+def test_label_free_selection_on_validation_is_keyed_by_what_it_selects_on(tiny):
+    selecting = {"budget": {"steps": 2, "batch": 8, "selection": "best_val_loss"}, "entries": ["noise"]}
+    other = [{"corpus": "tiny-sim", "task": "findings"}]
+    fits = [{row.fit_key for row in tiny.plan(**selecting, **more).rows} for more in ({}, {"corpora": other})]
+    assert not fits[0] & fits[1]
+
+
+def test_an_encoder_is_not_asked_for_more_leads_than_it_was_trained_on(tiny):
+    rows = tiny.plan(eval_lead_sets=["challenge-2", "lead-II"], entries=["noise"]).rows
+    assert {row.skipped for row in rows if row.eval_lead_set == "lead-II"} == {
+        "an encoder trained on challenge-2 cannot read lead-II"
+    }
+    assert all(row.key for row in rows if row.eval_lead_set == "challenge-2")
 
 
 def test_rows_are_patient_disjoint_and_subsets_nest(tiny):
@@ -134,6 +141,9 @@ def test_an_incompatible_strategy_is_skipped_with_its_reason(tiny):
         ({"entries": ["nobody"]}, "no strategy 'nobody'"),
         ({"encoder": {"name": "vgg"}}, "no encoder 'vgg'"),
         ({"entries": [{"strategy": "noise", "recipe": "fancy"}]}, "has no recipe 'fancy'"),
+        ({"entries": [{"strategy": "noise", "params": {"heat": 1}}]}, "parameter heat: Extra inputs"),
+        ({"entries": ["untrained", {"strategy": "noise", "init": "untrained"}]}, "starts from no other fit"),
+        ({"encoder": {"name": "resnet1d18", "arguments": {"wdth": 4}}}, "cannot be built: .*wdth"),
     ],
 )
 def test_what_does_not_exist_is_named(tiny, changes, message):

@@ -12,7 +12,8 @@ from bench.train.strategy import Strategy
 
 class Mine(Strategy):
     """One."""
-    name, title = "mine", "Mine"
+    name = "mine"
+    title = "Mine"
 
     def views(self, batch, generator):
         """Views."""
@@ -60,9 +61,11 @@ def test_comments_docstrings_and_format_do_not_change_the_hash():
     assert (
         code_hash(source=Source("mine.py", GOOD.replace("  # comment", "").replace("One.", "Two."))) == base
     )
-    reformatted = GOOD.replace('"mine", "Mine"', '(\n    "mine"),\\\n    "Mine"')
+    reformatted = GOOD.replace('= "mine"', '= (\n    "mine"\n)')
     assert code_hash(source=Source("mine.py", reformatted)) == base
-    assert code_hash(source=Source("mine.py", GOOD.replace('"Mine"', '"Yours"'))) != base
+    assert code_hash(source=Source("mine.py", GOOD.replace('"Mine"', '"Yours"'))) == base
+    assert code_hash(source=Source("mine.py", GOOD.replace('"mine"', '"yours"'))) != base
+    assert code_hash(source=Source("mine.py", GOOD.replace("super().views", "self.views"))) != base
 
 
 def test_reached_modules_count_and_others_do_not(tmp_path, monkeypatch):
@@ -98,3 +101,18 @@ def test_reached_modules_count_and_others_do_not(tmp_path, monkeypatch):
 def test_the_projects_own_files_are_all_sound():
     assert Registry().broken == []
     assert all(f.path.exists() and isinstance(f.path, Path) for f in Registry().found.values())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ('"mine"', '"simclr"', "the name 'simclr' is taken by simclr.py"),
+        ('    title = "Mine"\n', "", "strategy 'mine' has no `title`"),
+        ('"Mine"\n', '"Mine"\n    needs = {"labels"}\n', "is not a frozenset of Field members"),
+        ('"Mine"\n', '"Mine"\n    labelled_only = True\n', "does not declare Field.LABELS"),
+    ],
+)
+def test_a_file_that_declares_itself_wrongly_is_broken_and_skipped(tmp_path, old, new, reason):
+    registry = Registry((write(tmp_path, "odd.py", GOOD.replace(old, new, 1)),))
+    assert "mine" not in registry.found and reason in registry.broken[0].reason
+    assert registry.get("simclr").kind == "strategy" and registry.get("simclr").source is None

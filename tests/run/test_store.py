@@ -29,7 +29,7 @@ def test_the_first_writer_wins_and_the_second_is_no_error(tmp_path):
     store.commit(KEY, {"a": b"first"})
     store.commit(KEY, {"a": b"second"})
     assert store.read(KEY, "a") == b"first"
-    assert store.sweep() == 0
+    assert store.sweep(0) == 0
 
 
 def test_reading_what_is_not_there_is_one_clear_line(tmp_path):
@@ -46,7 +46,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StoreError, match="cannot write to the store .*No space left on device"):
         store.commit(KEY, {"a": b"x"})
-    assert not store.has(KEY) and list(store.keys()) == [] and store.sweep() == 0
+    assert not store.has(KEY) and list(store.keys()) == [] and store.sweep(0) == 0
 
 
 def _write_for_ever(root):
@@ -69,7 +69,7 @@ def test_killed_while_writing(tmp_path):
     assert len(keys) >= 20
     assert all(sorted(store.load(k)) == [f"{i}.bin" for i in range(5)] for k in keys)
     assert all(len(content) == 20_000 for k in keys for content in store.load(k).values())
-    assert store.sweep() <= 1
+    assert store.sweep(0) <= 1
     assert list(store.keys()) == keys
 
 
@@ -79,3 +79,32 @@ def test_views_are_kept_beside_cells_and_may_vanish(tmp_path):
     store.keep_view(KEY, "v1", {"auroc": 0.5})
     assert store.view(KEY, "v1") == {"auroc": 0.5}
     assert list(store.keys()) == []
+
+
+def test_a_copy_that_broke_off_is_no_finished_cell_and_is_written_again(tmp_path):
+    store = Store(tmp_path)
+    store.folder(KEY).mkdir(parents=True)
+    (store.folder(KEY) / "a").write_bytes(b"half")
+    assert not store.has(KEY) and list(store.keys()) == []
+    store.commit(KEY, {"a": b"whole"})
+    assert store.load(KEY) == {"a": b"whole"}
+
+
+def test_a_damaged_cell_is_named(tmp_path):
+    store = Store(tmp_path)
+    store.commit(KEY, {"a": b"whole", "b.json": b"{}"})
+    (store.folder(KEY) / "a").write_bytes(b"who")
+    with pytest.raises(StoreError, match="cell ab0000000000 is damaged; remove"):
+        store.load(KEY)
+    (store.folder(KEY) / "b.json").write_bytes(b"{")
+    with pytest.raises(StoreError, match="b.json of cell ab0000000000 is damaged"):
+        store.read_json(KEY, "b.json")
+
+
+def test_sweeping_leaves_another_drivers_work_alone(tmp_path):
+    store = Store(tmp_path)
+    other = store.folder(KEY).parent / f".{KEY}.12345678"
+    other.mkdir(parents=True)
+    assert store.sweep() == 0 and other.is_dir()
+    os.utime(other, (0, 0))
+    assert store.sweep() == 1 and not other.exists()

@@ -51,6 +51,9 @@ def test_a_scale_overrides_the_suite(tmp_path):
         ({"entries": ["a", "a"]}, "two entries are labelled 'a'"),
         ({"entries": [{"strategy": "a", "init": "zz"}]}, "starts from 'zz'"),
         ({"budget": {"steps": 5, "batch": 4, "warmup": 5}}, "warmup"),
+        ({"label_fractions": [1.0, 1.0]}, "label_fractions names something twice"),
+        ({"entries": [{"strategy": "a", "init": "a"}]}, "starts from itself"),
+        ({"precision": "bf17"}, "precision"),
     ],
 )
 def test_mistakes_are_named(tmp_path, changes, message):

@@ -7,6 +7,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -31,6 +32,13 @@ SIMULATED: dict[str, type[Files]] = {"chapman-sim": ChapmanFiles, "ptbxl-sim": P
 MOST_RECORDS = {"chapman-sim": 90_000, "ptbxl-sim": 99_999}
 """The record numbers of both layouts have five digits."""
 
+_WRITTEN = re.compile(
+    r"simulation\.json|Diagnostics\.xlsx|RECORDS|ptbxl_database\.csv|scp_statements\.csv"
+    r"|WFDBRecords/\d+/\d+/(RECORDS|JS\d{5}\.(hea|mat))|ECGData(Denoised)?/MUSE_\d+_\d+_\d+\.csv"
+    r"|records[15]00/\d{5}/\d{5}_[lh]r\.(hea|dat)"
+)
+"""Every file a simulation writes, below its folder; only these may be replaced."""
+
 _BLOCKS_WORTH_A_WORKER = 8  # another process takes most of a second to start, a block a quarter to make
 
 
@@ -50,7 +58,8 @@ def simulate(
 
     Args:
         corpus: a name in `SIMULATED`.
-        root: the folder to write; an earlier simulated cohort there is replaced, nothing else is touched.
+        root: the folder to write, or a link to it; an earlier simulated cohort there is replaced. A folder
+            that holds any other file is refused.
         records: records with a signal.
         rates: of ptbxl-sim, 100 and/or 500 Hz (default 100); chapman-sim is always 500 Hz.
         layout: of chapman-sim: 'wfdb' (default), 'figshare' (raw CSV) or 'figshare-denoised'.
@@ -61,20 +70,20 @@ def simulate(
         `root`.
 
     Raises:
-        CorpusError: no such corpus, layout, rate or number of records, or `root` holds something else.
+        CorpusError: no such corpus, layout, rate, seed or number of records, or `root` holds something else.
     """
     files = _files(corpus, records, seed, rates, layout)
     mark = _mark(corpus, files)
     if simulation(root).get("fingerprint") == mark["fingerprint"]:
         return root
-    if root.exists() and not simulation(root) and (not root.is_dir() or any(root.iterdir())):
-        raise CorpusError(f"{root} holds something that was not simulated; give an empty or a new folder")
-    root.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{root.name}.", dir=root.parent))
+    place = root.resolve()
+    _refuse_foreign(place)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
     try:
         _write(files, aside, workers, progress)
         (aside / SIMULATION_MARK).write_text(json.dumps(mark, indent=2) + "\n")
-        _put(aside, root, mark)
+        _put(aside, place, mark)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return root
@@ -85,6 +94,8 @@ def _files(corpus: str, records: int, seed: int, rates: tuple[int, ...] | None, 
         raise CorpusError(f"no simulated corpus {corpus!r}; there are: {', '.join(SIMULATED)}")
     if not 1 <= records <= MOST_RECORDS[corpus]:
         raise CorpusError(f"{records:,} records of {corpus}; give 1 to {MOST_RECORDS[corpus]:,}")
+    if seed < 0:
+        raise CorpusError(f"seed {seed}; give a whole number from 0 on")
     if corpus == "chapman-sim":
         chosen = next((known for known in LAYOUTS if known == (layout or "wfdb")), None)
         if rates not in (None, (500,)) or chosen is None:
@@ -139,10 +150,28 @@ def _blocks(files: Files, folder: Path, workers: int | None) -> Iterator[pd.Data
             pool.shutdown(wait=False, cancel_futures=True)
 
 
+def _refuse_foreign(root: Path) -> None:
+    """Nothing may stand at `root` but a simulated cohort, whole and by itself, or an empty folder."""
+    if not root.exists():
+        return
+    if not root.is_dir():
+        raise CorpusError(f"{root} is a file; give an empty or a new folder")
+    held = (path for path in sorted(root.rglob("*")) if path.is_symlink() or not path.is_dir())
+    names = [path.relative_to(root).as_posix() for path in held]
+    if names and not simulation(root):
+        raise CorpusError(f"{root} holds something that was not simulated; give an empty or a new folder")
+    foreign = [name for name in names if not _WRITTEN.fullmatch(name)]
+    if foreign:
+        raise CorpusError(
+            f"{root} holds {foreign[0]}, which was not simulated and would be lost; move it or give a new folder"
+        )
+
+
 def _put(aside: Path, root: Path, mark: dict[str, Any]) -> None:
     """Move the finished folder to its place; another process may have been quicker."""
     aside.chmod(0o755)  # mkdtemp's are closed to everyone else
     if root.exists():
+        _refuse_foreign(root)  # again: making the cohort took its time
         old = aside.with_name(aside.name + ".old")
         root.rename(old)
         shutil.rmtree(old)
