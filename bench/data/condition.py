@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from bench.data.corpus import CorpusError, Note, RawRecord
+from bench.data.corpus import RATES, CorpusError, Note, RawRecord
 from bench.data.leads import LEADS
 
 Band = tuple[float, float]
@@ -19,9 +19,6 @@ FULL_SCALE = 32_767
 """Largest stored microvolts; -32768 stays free, it means a missing sample in the corpora's own files."""
 
 FILTER_ORDER = 3
-
-RATES = (1, 100_000)
-"""Lowest and highest rate in Hz that can be meant; beyond them the header is damaged."""
 
 
 def condition(

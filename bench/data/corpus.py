@@ -35,6 +35,10 @@ RECORD_COLUMNS = ("record", "patient", "age", "sex", "source", "fold", "part", *
 `fold` int, 0 = none; `part` the corpus's official split: 'train', 'val', 'test' or '' (in none)."""
 
 
+RATES = (1, 100_000)
+"""Lowest and highest rate in Hz that can be meant; beyond them the header is damaged."""
+
+
 class CorpusError(ValueError):
     """A corpus cannot be read or prepared; the message is one line that says what to do."""
 

@@ -72,7 +72,7 @@ class FolderReader:
                 "age": ages,
                 "sex": sexes,
                 "source": [name] * len(rows),
-                "fold": [int(_number(row, "fold", 0)) for row in rows],
+                "fold": [_fold(row) for row in rows],
                 "part": [_one_of(row, "part", _PARTS) for row in rows],
                 "path": [_locator(row) for row in rows],
             }
@@ -126,9 +126,16 @@ def _locator(row: Row) -> str:
 
 def _number(row: Row, column: str, default: float) -> float:
     try:
-        return float(row[column]) if row[column] else default
+        return float(row[column]) if row[column] else float(default)
     except ValueError:
         raise CorpusError(f"{_where(row)}: {column} {row[column]!r} is no number") from None
+
+
+def _fold(row: Row) -> int:
+    fold = _number(row, "fold", 0)
+    if not fold.is_integer():
+        raise CorpusError(f"{_where(row)}: fold {row['fold']!r} is no whole number")
+    return int(fold)
 
 
 def _one_of(row: Row, column: str, known: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.data.corpus import CorpusError
+from bench.data.corpus import RATES, CorpusError
 from bench.data.leads import LEADS
 
 _EXTENSION = re.compile(r"^(\s*[-\w]+)\.\w+(?=\s)")
@@ -93,8 +93,10 @@ def _read(path: Path) -> Header:
     if len(channels) != declared or not channels:
         raise CorpusError(f"header {path.name} declares {declared} signals and describes {len(channels)}")
     rate = float(fields["fs"] or 250.0)  # the WFDB default
-    if not 1 <= rate <= 100_000:
-        raise CorpusError(f"header {path.name} states a rate of {rate:g} Hz, not within 1 and 100,000 Hz")
+    if not RATES[0] <= rate <= RATES[1]:
+        raise CorpusError(
+            f"header {path.name} states a rate of {rate:g} Hz, not within {RATES[0]} and {RATES[1]:,} Hz"
+        )
     return Header(
         name=fields["record_name"],
         rate=rate,

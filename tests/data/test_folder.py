@@ -85,6 +85,8 @@ def test_csv_leads_in_any_named_order(tmp_path: Path) -> None:
         ("record,path,labels\na,a,SR\na,a,SR\n", "lists record 'a' twice"),
         ("record,path,labels\nb,b,SR\n", "no record of .* has its file"),
         ("record,path,labels,age\na,a,SR,old\n", "record 'a': age 'old' is no number"),
+        ("record,path,labels,fold\na,a,SR,nan\n", "record 'a': fold 'nan' is no whole number"),
+        ("record,path,labels,fold\na,a,SR,inf\n", "record 'a': fold 'inf' is no whole number"),
         ("record,path,labels,sex\na,a,SR,x\n", "record 'a': sex 'x' is none of male, female"),
         ("record,path,labels,part\na,a,SR,training\n", "part 'training' is none of train, val, test"),
         ("record,path,labels\na,a.csv,SR\n", "a CSV record needs its rate in Hz, not ''"),
