@@ -196,8 +196,15 @@ def test_ctrl_c_ends_cleanly_and_keeps_what_is_finished(places, tmp_path):
     folder, _, _ = places
     store = tmp_path / "store"
     arguments = ["--cache", folder / "cache", "--store", store, "--results", tmp_path / "results"]
-    command = [sys.executable, "-m", "bench", "run", "goodviews", *SMALL, *arguments, "--seeds", "3"]
-    process = subprocess.Popen([str(c) for c in command], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    start = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # background shells ignore it
+    program = f"{start}; from bench.cli import main; main()"
+    command = [sys.executable, "-c", program, "run", "goodviews", *SMALL, *arguments, "--seeds", "8"]
+    process = subprocess.Popen(
+        [str(c) for c in command],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     deadline = time.time() + 120
     while len(finished(store)) < 3 and process.poll() is None and time.time() < deadline:
         time.sleep(0.05)
