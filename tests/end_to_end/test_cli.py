@@ -165,7 +165,7 @@ def run_in_the_background(folder, *arguments):
 
 
 def finished(store):
-    return {p.parent.name: p.stat().st_mtime_ns for p in store.glob("cells/??/*/cell.json")}
+    return {p.parent.name: p.stat().st_mtime_ns for p in store.glob("cells/??/[!.]*/manifest.json")}
 
 
 @pytest.mark.ray
