@@ -26,7 +26,9 @@ def embed_corpus(
     signals: Signals,
     precision: str = "float32",
 ) -> np.ndarray:
-    """(R, D) float32 embeddings of every record, the mean over its evaluation windows.
+    """(R, D) float32 embeddings of every record, the mean over its evaluation instances.
+
+    With the input spec's aggregation 'none', (U, D): one an instance, in the order of `evaluation_instances`.
 
     Raises:
         RuntimeError: the strategy's state changed while it embedded.
@@ -36,7 +38,8 @@ def embed_corpus(
     use_precision(strategy, precision, signals.device)
     everything = np.arange(len(corpus.records))
     fields = record_fields(corpus, everything, strategy.needs_at_test, strategy.name, device=signals.device)
-    values = over_records(strategy.embed, signals, fields, spec, "mean")
+    aggregation = "none" if spec.aggregation == "none" else "mean"
+    values = over_records(strategy.embed, signals, fields, spec, aggregation)
     if state_hash(strategy) != before:
         raise RuntimeError(f"{strategy.name} changed its own weights or buffers while it embedded")
     return values

@@ -13,8 +13,8 @@ UNIT_COLUMNS = ("part", "record", "patient", "source")
 
 _REQUIRED: dict[Kind, tuple[str, ...]] = {
     "scores": ("selection",),
-    "assignments": ("cluster",),
-    "rankings": ("query", "rank"),
+    "assignments": ("class", "sex", "age"),
+    "rankings": ("query", "rank", "distance"),
 }
 
 
@@ -23,7 +23,7 @@ class Result:
     """Stored rows of one evaluation.
 
     Attributes:
-        kind: 'scores' (a target and a score a class), 'assignments' (a cluster a unit), 'rankings' (a rank a
+        kind: 'scores' (a target and a score a class), 'assignments' (a group a unit), 'rankings' (a rank a
             query and unit).
         table: `UNIT_COLUMNS` first, then the kind's own columns. Scores have `selection` ('subset': everything
             was chosen on the label fraction's validation records; 'all': on all of them), then a column

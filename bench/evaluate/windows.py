@@ -1,6 +1,7 @@
 """A fitted strategy over whole records: every evaluation window of every record, then one row a record."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,6 +20,32 @@ def record_windows(lengths: np.ndarray, window: int, stride: int) -> tuple[np.nd
     return record, (np.arange(len(record)) - first) * stride
 
 
+@dataclass(frozen=True)
+class Instances:
+    """What is embedded of a corpus: record row, first sample and channel (-1: all leads), each (U,)."""
+
+    record: np.ndarray
+    start: np.ndarray
+    lead: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.record)
+
+
+def evaluation_instances(lengths: np.ndarray, window: int, channels: int, spec: InputSpec) -> Instances:
+    """Every evaluation window of every record, and of every lead where an instance is one lead.
+
+    Args:
+        lengths: samples of each record.
+        channels: leads of the lead set.
+    """
+    record, start = record_windows(lengths, window, spec.stride or window)
+    if spec.instance == "record":
+        return Instances(record, start, np.full(len(record), -1))
+    lead = np.tile(np.arange(channels), len(record))
+    return Instances(np.repeat(record, channels), np.repeat(start, channels), lead)
+
+
 @torch.no_grad()
 def over_records(
     function: Callable[[Batch], Tensor],
@@ -33,29 +60,30 @@ def over_records(
     Args:
         function: scaled batch -> (B, K).
         fields: the test-time fields of all records of the corpus.
-        aggregation: 'mean' or 'max' over a record's instances.
+        aggregation: 'mean' or 'max' over a record's instances, or 'none'.
 
     Returns:
-        (R, K) float32, in the order of the corpus's records.
+        (R, K) float32, in the order of the corpus's records; without aggregation (U, K), in the order of
+        `evaluation_instances`.
     """
     lengths = signals.length.cpu().numpy()
-    record, start = record_windows(lengths, signals.window, spec.stride or signals.window)
-    channels = signals.flat.shape[1] if spec.instance == "lead" else 1
-    lead = np.tile(np.arange(channels), len(record))
-    record, start = np.repeat(record, channels), np.repeat(start, channels)
+    units = evaluation_instances(lengths, signals.window, signals.flat.shape[1], spec)
     outputs = []
-    for rows in np.array_split(np.arange(len(record)), max(1, -(-len(record) // rows_a_batch))):
+    for rows in np.array_split(np.arange(len(units)), max(1, -(-len(units) // rows_a_batch))):
         place = signals.offset.device
-        rec = torch.tensor(record[rows], device=place)
-        signal = signals.gather(rec, torch.tensor(start[rows], device=place))
+        rec = torch.tensor(units.record[rows], device=place)
+        signal = signals.gather(rec, torch.tensor(units.start[rows], device=place))
         rec = rec.to(signal.device)
         channel = None
         if spec.instance == "lead":
-            channel = torch.tensor(lead[rows], device=signal.device)[:, None]
+            channel = torch.tensor(units.lead[rows], device=signal.device)[:, None]
             signal = signal.gather(1, channel[..., None].expand(-1, 1, signal.shape[2]))
         batch = Batch(signals.scaled(signal, rec, channel), rec, rec, fields.take(rec))
-        outputs.append(function(batch).float())
-    return aggregate(torch.cat(outputs).cpu(), torch.from_numpy(record), len(lengths), aggregation)
+        outputs.append(function(batch).float().cpu())
+    values = torch.cat(outputs)
+    if aggregation == "none":
+        return values.numpy()
+    return aggregate(values, torch.from_numpy(units.record), len(lengths), aggregation)
 
 
 def aggregate(values: Tensor, record: Tensor, records: int, how: str) -> np.ndarray:

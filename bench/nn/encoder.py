@@ -17,13 +17,15 @@ class Encoder(nn.Module, ABC):
         name: how suites and the command line call it.
         leads: channels C of the input.
         dim: length of an embedding.
-        min_samples: shortest input T; any longer one is accepted.
+        min_samples: shortest input T; any longer one is accepted, unless `samples` is set.
+        samples: the only length T accepted, of an encoder built for one; None: any from `min_samples` on.
     """
 
     name: ClassVar[str]
     leads: int
     dim: int
     min_samples: int
+    samples: int | None = None
 
     @abstractmethod
     def forward(self, signal: Tensor) -> Tensor:
@@ -47,14 +49,20 @@ class Encoder(nn.Module, ABC):
         """Refuse a signal this encoder cannot read.
 
         Raises:
-            ValueError: not (N, leads, T >= min_samples).
+            ValueError: not (N, leads, T >= min_samples), or T is not `samples` where that is set.
         """
         if signal.dim() != 3 or signal.shape[1] != self.leads:
             raise ValueError(
                 f"signal {tuple(signal.shape)}: this {self.name!r} encoder takes (N, {self.leads}, samples)"
             )
-        if signal.shape[2] < self.min_samples:
+        length = signal.shape[2]
+        if self.samples is not None and length != self.samples:
             raise ValueError(
-                f"signal of {signal.shape[2]} samples: encoder {self.name!r} needs {self.min_samples}; "
+                f"signal of {length} samples: this {self.name!r} encoder is built for {self.samples} exactly; "
+                f"give it the argument `samples: {length}`, or a window of {self.samples}"
+            )
+        if length < self.min_samples:
+            raise ValueError(
+                f"signal of {length} samples: encoder {self.name!r} needs {self.min_samples}; "
                 "take a longer window or a higher rate"
             )

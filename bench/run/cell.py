@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bench.data.splits import SplitSpec
 from bench.train.budget import Budget, InputSpec
+from bench.train.prototypes import Attribute
 
 
 class _Frozen(BaseModel):
@@ -55,6 +56,7 @@ class FitCell(_Cell):
         corpus: fingerprint of the prepared corpus it trains on.
         task, subset: only where the strategy declares labels; else the fit is shared by all of them.
         measurements: fingerprint of the attributes, only where the strategy declares them.
+        counts, edges: as in `Info`, only for strategies that look for groups.
     """
 
     stage: Literal["fit"] = "fit"
@@ -68,6 +70,8 @@ class FitCell(_Cell):
     task: str | None = None
     subset: Subset | None = None
     measurements: str | None = None
+    counts: tuple[int, int, int] | None = None
+    edges: tuple[float, ...] | None = None
     suite_seed: int
     seed_index: int
     budget: Budget
@@ -103,5 +107,29 @@ class PredictCell(_Cell):
     seed_index: int
 
 
-Cell = Annotated[FitCell | EmbedCell | PredictCell, Field(discriminator="stage")]
-AnyCell = FitCell | EmbedCell | PredictCell
+class GroupCell(_Cell):
+    """Groups of a corpus's embeddings (parent `embed`; `fit` too where the groups are the strategy's own).
+
+    Attributes:
+        grouping: 'own' prototypes, class 'means' or 'kmeans'.
+        attributes: those whose groups are wanted.
+        edges: ages in years between the age bins.
+    """
+
+    stage: Literal["group"] = "group"
+    corpus: str
+    split: SplitSpec
+    split_fingerprint: str
+    task: str
+    subset: Subset
+    grouping: str
+    attributes: tuple[Attribute, ...]
+    edges: tuple[float, ...]
+    lead_set: str
+    input: InputSpec
+    suite_seed: int
+    seed_index: int
+
+
+Cell = Annotated[FitCell | EmbedCell | PredictCell | GroupCell, Field(discriminator="stage")]
+AnyCell = FitCell | EmbedCell | PredictCell | GroupCell

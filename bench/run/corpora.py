@@ -97,9 +97,9 @@ def gather_corpora(
     corpora: dict[str, PreparedCorpus] = {}
     for suite in suites:
         for use in suite.corpora:
-            name = corpus_id(suite, use)
+            name, spec = corpus_id(suite, use), suite.on(use).input
             if name not in corpora:
-                corpora[name] = shelf.prepared(use.corpus, suite.input.rate, suite.input.band, report)
+                corpora[name] = shelf.prepared(use.corpus, spec.rate, spec.band, report)
             if _reads_measurements(suite, registry):
                 corpora[name] = measured(corpora[name], shelf, report)
     return corpora

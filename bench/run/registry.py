@@ -260,7 +260,12 @@ def _is_wording(node: ast.stmt) -> bool:
     return any(isinstance(t, ast.Name) and t.id in ("title", "paper", "deviations") for t in targets)
 
 
-_STAGES = {"fit": "bench.train.build", "embed": "bench.evaluate.embed", "predict": "bench.evaluate.predict"}
+_STAGES = {
+    "fit": "bench.train.build",
+    "embed": "bench.evaluate.embed",
+    "predict": "bench.evaluate.predict",
+    "group": "bench.evaluate.group",
+}
 
 
 @cache

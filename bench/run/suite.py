@@ -23,12 +23,22 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+Grouping = Literal["own", "means", "kmeans"]
+
+
 class CorpusUse(_Frozen):
-    """A corpus, its downstream task and split."""
+    """A corpus, its downstream task and split.
+
+    Attributes:
+        input, encoder: in place of the suite's, on this corpus; budget: overrides of it.
+    """
 
     corpus: str
     task: str
     split: SplitSpec = SplitSpec(kind="official")
+    input: InputSpec | None = None
+    encoder: EncoderSpec | None = None
+    budget: dict[str, Any] = {}
 
 
 class Entry(_Frozen):
@@ -39,7 +49,9 @@ class Entry(_Frozen):
         recipe: a named set of the strategy's parameters; `params` override it.
         init: label of the entry whose fit this one starts from.
         budget: overrides of the suite's budget.
+        encoder: overrides of the encoder's arguments.
         fractions: only these label fractions; None: the suite's.
+        groupings: read-outs into groups; None: the suite's.
     """
 
     strategy: str
@@ -49,7 +61,9 @@ class Entry(_Frozen):
     params: dict[str, Any] = {}
     init: str | None = None
     budget: dict[str, Any] = {}
+    encoder: dict[str, Any] = {}
     fractions: tuple[float, ...] | None = None
+    groupings: tuple[Grouping, ...] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -69,6 +83,9 @@ class Suite(_Frozen):
         budgets: overrides of the budget by entry label, on top of the entry's own (a scale's learning rates, say).
         lead_sets: trained; `eval_lead_sets`: evaluated, by default the trained one.
         label_fractions: shares of the training patients whose labels are visible.
+        scores: score the downstream classes by each strategy's read-out.
+        groupings: read-outs into groups, at each entry's largest label fraction: the strategy's 'own'
+            prototypes, class 'means', 'kmeans'.
         min_patients: fewest patients a class that a label subset may hold; else the fraction is skipped.
     """
 
@@ -87,6 +104,8 @@ class Suite(_Frozen):
     lead_sets: tuple[str, ...] = ("all-12",)
     eval_lead_sets: tuple[str, ...] = ()
     label_fractions: tuple[float, ...] = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
+    scores: bool = True
+    groupings: tuple[Grouping, ...] = ()
     min_patients: int = 2
     threads: int = 1
     precision: Literal["float32", "bf16"] = "float32"
@@ -102,10 +121,13 @@ class Suite(_Frozen):
                 raise ValueError(f"entry {entry.label!r} starts from {entry.init!r}, which is no entry")
             if self._cyclic(entry):
                 raise ValueError(f"entry {entry.label!r} starts from itself")
-        for what in ("corpora", "lead_sets", "eval_lead_sets", "label_fractions"):
-            values = getattr(self, what)
+        for what in ("corpora", "lead_sets", "eval_lead_sets", "label_fractions", "groupings"):
+            values = [str(value) for value in getattr(self, what)]
             if len(set(values)) < len(values):
                 raise ValueError(f"{what} names something twice")
+        specs = [self.input, *(use.input for use in self.corpora if use.input)]
+        if self.scores and any(spec.aggregation == "none" for spec in specs):
+            raise ValueError("input.aggregation 'none' gives no record a score; set `scores: false`")
         for label in self.budgets:
             if label not in labels:
                 raise ValueError(f"budgets names {label!r}, which is no entry")
@@ -116,6 +138,12 @@ class Suite(_Frozen):
         if bad:
             raise ValueError(f"label fraction {bad[0]} is not in (0, 1]")
         return self
+
+    def on(self, use: CorpusUse) -> "Suite":
+        """The suite as it runs on one of its corpora."""
+        budget = _merged(self.budget, use.budget, f"suite {self.name!r}: budget of corpus {use.corpus!r}")
+        changes = {"input": use.input or self.input, "encoder": use.encoder or self.encoder, "budget": budget}
+        return self.model_copy(update=changes)
 
     def _cyclic(self, entry: Entry) -> bool:
         """Does following `init` come back to the entry?"""
@@ -192,11 +220,14 @@ def _read(name: str) -> dict[str, Any]:
 def budget_of(suite: Suite, entry: Entry) -> Budget:
     """What an entry's fit may spend: the suite's budget, the entry's overrides, the scale's for this entry."""
     changes = entry.budget | suite.budgets.get(entry.label, {})
+    return _merged(suite.budget, changes, f"suite {suite.name!r}: budget of entry {entry.label!r}")
+
+
+def _merged(budget: Budget, changes: Mapping[str, Any], where: str) -> Budget:
+    """A budget with some values replaced."""
     try:
-        return Budget.model_validate({**suite.budget.model_dump(), **changes})
+        return Budget.model_validate({**budget.model_dump(), **changes})
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise SuiteError(
-            f"suite {suite.name!r}: budget of entry {entry.label!r}: {where}: {first['msg']}"
-        ) from None
+        place = ".".join(str(part) for part in first["loc"])
+        raise SuiteError(f"{where}: {place}: {first['msg']}") from None

@@ -14,13 +14,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from threadpoolctl import ThreadpoolController
 
 from bench.data.corpus import CorpusError, PreparedCorpus
 from bench.evaluate.embed import corpus_signals, embed_corpus
+from bench.evaluate.group import (
+    GROUPINGS,
+    GroupingData,
+    assignment_table,
+    describe_units,
+    figure_sample,
+    ranking_table,
+    value_names,
+)
 from bench.evaluate.predict import predict_from_classifier, predict_from_embeddings
-from bench.run.cell import AnyCell, EmbedCell, FitCell, PredictCell
+from bench.evaluate.result import Result
+from bench.run.cell import AnyCell, EmbedCell, FitCell, GroupCell, PredictCell
 from bench.run.provenance import cell_provenance
 from bench.run.registry import Source, encoders, load_strategy, stage_code, strategy_code
 from bench.run.status import Status
@@ -30,6 +41,7 @@ from bench.train.build import Recipe, Rows, Setting, build, finish, make_info, p
 from bench.train.checkpoint import from_bytes, to_bytes
 from bench.train.fit import Seeds
 from bench.train.inputs import Signals
+from bench.train.prototypes import AttributeGrid, Prototypes
 from bench.train.seeding import derive_seed
 from bench.train.strategy import Classifier, Info, Strategy, UndeclaredField
 
@@ -119,6 +131,8 @@ def _work(job: Job, parents: Mapping[str, Payload]) -> tuple[dict[str, bytes], d
         return _fit(job, job.cell, parents)
     if isinstance(job.cell, EmbedCell):
         return _embed(job, job.cell, parents), {}
+    if isinstance(job.cell, GroupCell):
+        return _group(job, job.cell, parents), {}
     return _predict(job, job.cell, parents), {}
 
 
@@ -128,7 +142,9 @@ def _fit(
     corpus = open_corpus(job.corpus)
     kind = load_strategy(cell.strategy.name, job.sources.get(cell.strategy.name))
     count = len(job.rows.labelled if kind.labelled_only else job.rows.train)
-    info = make_info(corpus, cell.input, cell.lead_set, count, cell.task, cell.budget.steps)
+    info = make_info(
+        corpus, cell.input, cell.lead_set, count, cell.task, cell.budget.steps, cell.counts, cell.edges
+    )
     recipe = Recipe(kind, encoders()[cell.encoder.name], cell.encoder.arguments, cell.strategy.params, info)
     device = torch.device(job.device)
     built = {role: restore(payload, job.sources, device) for role, payload in parents.items()}
@@ -199,6 +215,35 @@ def _predict(job: Job, cell: PredictCell, parents: Mapping[str, Payload]) -> dic
             embeddings, corpus, cell.task, job.rows, cell.readout, seed, cell.threads
         )
     return {"scores.parquet": result.to_bytes(), "predict.json": _json(chosen)}
+
+
+def _group(job: Job, cell: GroupCell, parents: Mapping[str, Payload]) -> dict[str, bytes]:
+    corpus = open_corpus(job.corpus)
+    classes = corpus.tasks[cell.task].classes
+    grid = AttributeGrid(classes=len(classes), edges=cell.edges)
+    units = describe_units(corpus, cell.task, job.rows, cell.input, cell.lead_set, grid)
+    fit = None
+    if "fit" in parents:
+        fit = restore(parents["fit"], job.sources, torch.device("cpu"))
+    embeddings = torch.from_numpy(np.load(io.BytesIO(parents["embed"]["embeddings.npy"])))
+    seed = derive_seed(cell.suite_seed, "readout", cell.seed_index)
+    own = fit if isinstance(fit, Prototypes) else None
+    grouping = GROUPINGS[cell.grouping](GroupingData(embeddings, units, cell.attributes, seed, own))
+    described = {
+        "clusters": grouping.clusters,
+        "values": value_names(grid, classes),
+        "stands": None if grouping.stands is None else grouping.stands.tolist(),
+        "query_codes": None if grouping.query_codes is None else grouping.query_codes.tolist(),
+    }
+    files = {"grouping.json": _json(described)}
+    files["assignments.parquet"] = Result("assignments", assignment_table(grouping, units)).to_bytes()
+    if grouping.queries is not None:
+        rankings = [ranking_table(grouping, units, part) for part in ("val", "test")]
+        files["rankings.parquet"] = Result("rankings", pd.concat(rankings, ignore_index=True)).to_bytes()
+        buffer = io.BytesIO()
+        np.savez(buffer, **figure_sample(grouping, units, seed))  # type: ignore[arg-type]
+        files["sample.npz"] = buffer.getvalue()
+    return files
 
 
 @lru_cache(maxsize=1)

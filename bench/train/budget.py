@@ -13,11 +13,13 @@ class InputSpec(BaseModel):
         band: pass band of the prepared corpus in Hz, None for none.
         window: samples of an instance; None: the whole record (all records must then be of one length).
         crop: where an instance starts in training: 'random' for each draw, or at the record's 'start'.
-        scaling: 'minmax' over the record's leads jointly (Good Views), 'zscore-lead' and 'zscore-record' with
-            the record's own statistics, 'zscore-global' with the training part's, or 'none' (millivolts).
+        scaling: 'minmax' over the record's leads jointly (Good Views), 'minmax-lead' over each lead of the record
+            by itself (CLOCS, CROCS), 'zscore-lead' and 'zscore-record' with the record's own statistics,
+            'zscore-global' with the training part's, or 'none' (millivolts).
         instance: 'record' (all leads as channels) or 'lead' (each lead is an instance of one channel).
         stride: samples between evaluation windows; None: the window's length.
-        aggregation: how a record's windows become one score: 'mean' or 'max'. Embeddings are always averaged.
+        aggregation: how a record's windows become one score: 'mean' or 'max', embeddings being averaged in
+            both; or 'none': every window (and lead) is a unit of its own, which only groupings can judge.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -26,10 +28,12 @@ class InputSpec(BaseModel):
     band: tuple[float, float] | None = None
     window: int | None = Field(default=None, gt=0)
     crop: Literal["random", "start"] = "random"
-    scaling: Literal["minmax", "zscore-lead", "zscore-record", "zscore-global", "none"] = "zscore-lead"
+    scaling: Literal["minmax", "minmax-lead", "zscore-lead", "zscore-record", "zscore-global", "none"] = (
+        "zscore-lead"
+    )
     instance: Literal["record", "lead"] = "record"
     stride: int | None = Field(default=None, gt=0)
-    aggregation: Literal["mean", "max"] = "mean"
+    aggregation: Literal["mean", "max", "none"] = "mean"
 
 
 class Budget(BaseModel):

@@ -14,6 +14,7 @@ from bench.nn.encoder import Encoder
 from bench.train.budget import Budget, InputSpec
 from bench.train.fit import Fit, Seeds, count_parameters, random_state
 from bench.train.inputs import Signals, TrainingSet, load_signals, record_fields, training_set
+from bench.train.prototypes import AttributeGrid
 from bench.train.strategy import Field, Info, Strategy
 
 
@@ -60,6 +61,8 @@ def make_info(
     instances: int,
     task: str | None,
     steps: int,
+    counts: tuple[int, int, int] | None = None,
+    edges: tuple[float, ...] | None = None,
 ) -> Info:
     """What a strategy may know before it is built."""
     leads = lead_set(lead_set_name)
@@ -74,7 +77,21 @@ def make_info(
         kind=known.kind if known else "single",
         tasks={name: len(t.classes) for name, t in corpus.tasks.items()} if task else {},
         steps=steps,
+        counts=counts or (0, 0, 0),
+        edges=edges or (),
     )
+
+
+def attribute_grid(corpus: PreparedCorpus, task: str, rows: np.ndarray) -> AttributeGrid:
+    """Class x sex x age quartile; the quartiles are those of the known ages of some rows (the training part).
+
+    Fewer than four bins where the ages coincide or are unknown.
+    """
+    ages = corpus.records["age"].to_numpy(float)[rows]
+    known = ages[np.isfinite(ages)]
+    edges = np.unique(np.percentile(known, (25, 50, 75))) if len(known) else np.empty(0)
+    inner = tuple(float(edge) for edge in edges if edge < known.max())
+    return AttributeGrid(classes=len(corpus.tasks[task].classes), edges=inner)
 
 
 def build(

@@ -151,11 +151,23 @@ class Fit:
     def _next_index(self) -> Tensor:
         if self.epoch < 0 or self.position + self.batch > len(self.permutation):
             self.epoch, self.position = self.epoch + 1, 0
-            self.strategy.on_epoch_start(self.epoch, self.training())
-            self.permutation = torch.randperm(len(self.data), generator=self.order)
+            with threadpool_limits(1):
+                renewed = self.strategy.on_epoch_start(self.epoch, self.training())
+            for parameter in renewed or ():
+                self.optimiser.state.pop(parameter, None)
+            self.permutation = self._epoch_order()
         index = self.permutation[self.position : self.position + self.batch]
         self.position += self.batch
         return index.to(self.data.record.device)
+
+    def _epoch_order(self) -> Tensor:
+        """The instances of one epoch: each once, or drawn by the strategy's weights."""
+        weights = self.strategy.draw_weights()
+        if weights is None:
+            return torch.randperm(len(self.data), generator=self.order)
+        return torch.multinomial(
+            weights.double().cpu(), len(self.data), replacement=True, generator=self.order
+        )
 
     def training(self) -> Training:
         """The training set as the strategy's hooks see it."""
@@ -164,6 +176,9 @@ class Fit:
     def _enter_phase(self) -> None:
         wanted = next(i for i, bound in enumerate(self._bounds) if self.done < bound)
         if wanted != self._phase_index:
+            with threadpool_limits(1):
+                for phase in range(self._phase_index + 1, wanted + 1):  # one of no step is begun all the same
+                    self.strategy.on_phase_start(phase, self.training())
             self._phase_index = wanted
             freeze_others(self.strategy, self._phases[wanted])
             self.optimiser = build_optimiser(self._phases[wanted], self.budget)
@@ -221,10 +236,11 @@ class Fit:
         self.strategy.eval()
 
     @torch.no_grad()
-    def _embed_all(self) -> Tensor:
+    def _embed_all(self, rows: Tensor | None = None) -> Tensor:
         training = self.strategy.training
         self.strategy.eval()
-        rows = torch.arange(len(self.data), device=self.data.record.device)
+        rows = torch.arange(len(self.data)) if rows is None else rows
+        rows = rows.to(self.data.record.device)
         parts = [
             self.strategy.embed(self.data.scaled(self.data.draw(index, None))).float()
             for index in rows.split(4 * self.budget.batch)

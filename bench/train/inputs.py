@@ -110,10 +110,12 @@ def _scaling(
         return np.zeros_like(mean), np.ones_like(mean)
     if spec.scaling == "zscore-lead":
         return mean, np.maximum(sd, floor)
-    if spec.scaling == "minmax":
+    if spec.scaling.startswith("minmax"):
         low, high = _extremes(corpus, leads)
-        span = np.maximum(high - low, floor)
-        return np.repeat(low, len(leads), 1), np.repeat(span, len(leads), 1)
+        if spec.scaling == "minmax":
+            low = np.repeat(low.min(1, keepdims=True), len(leads), 1)
+            high = np.repeat(high.max(1, keepdims=True), len(leads), 1)
+        return low, np.maximum(high - low, floor)
     pooled = mean.mean(1, keepdims=True)
     spread = np.sqrt((sd**2 + (mean - pooled) ** 2).mean(1, keepdims=True))
     if spec.scaling == "zscore-record":
@@ -124,12 +126,10 @@ def _scaling(
 
 
 def _extremes(corpus: PreparedCorpus, leads: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Least and greatest millivolt of each record over the lead set, (R, 1) each."""
+    """Least and greatest millivolt of each lead of each record, (R, C) each."""
     starts = corpus.records["offset"].to_numpy()
     signals = corpus.signals[:, leads]
-    low = np.minimum.reduceat(signals.min(1), starts)[:, None] / 1e3
-    high = np.maximum.reduceat(signals.max(1), starts)[:, None] / 1e3
-    return low, high
+    return np.minimum.reduceat(signals, starts) / 1e3, np.maximum.reduceat(signals, starts) / 1e3
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ into views, says which views should agree, and returns a loss. Most strategies o
 only. Letters: B records in the batch, C leads, T samples in time, N view rows, D embedding, P projection.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -19,10 +19,14 @@ from bench.nn.encoder import Encoder
 from bench.nn.heads import projector
 from bench.nn.losses import multi_positive_nt_xent
 from bench.train.fields import Field, Fields, HasFields, UndeclaredField
+from bench.train.prototypes import GROUPED, Attribute, AttributeGrid, Prototypes
 
 __all__ = [
     "ATTRIBUTES",
     "BOARD",
+    "GROUPED",
+    "Attribute",
+    "AttributeGrid",
     "Batch",
     "Classifier",
     "Encoder",
@@ -32,6 +36,7 @@ __all__ = [
     "Loss",
     "Params",
     "Phase",
+    "Prototypes",
     "Step",
     "Strategy",
     "Training",
@@ -132,6 +137,8 @@ class Info(BaseModel):
         kind: 'single' or 'multi', the downstream task's kind.
         tasks: number of classes of every task of the corpus.
         steps: optimiser steps of the budget.
+        counts: number of classes, sexes and age bins; given to strategies that look for groups, else zeros.
+        edges: ages in years between the age bins; given to those of them that declare demographics.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -144,6 +151,18 @@ class Info(BaseModel):
     kind: Literal["single", "multi"] = "single"
     tasks: dict[str, int] = {}
     steps: int = 1
+    counts: tuple[int, int, int] = (0, 0, 0)
+    edges: tuple[float, ...] = ()
+
+    def grid(self) -> AttributeGrid:
+        """The attribute sets of the training set.
+
+        Raises:
+            ValueError: the strategy is told neither of classes nor of age bins.
+        """
+        if not (self.counts[0] and self.edges):
+            raise ValueError("no attribute sets: set `grouping` and declare Field.DEMOGRAPHICS in `needs`")
+        return AttributeGrid(classes=self.counts[0], edges=self.edges)
 
 
 class Params(BaseModel):
@@ -171,13 +190,22 @@ class Training(HasFields):
 
     Attributes:
         fields: the declared fields of every instance, in the order of `Batch.index`.
-        embed: () -> (R, D) embeddings of every instance with the present weights, without gradient.
+        embed: () -> (R, D) embeddings of every instance, or of the given rows, with the present weights, in
+            evaluation mode, without gradient.
         seed: for what is fitted here (k-means, subsampling); the same for every strategy.
     """
 
     fields: Fields
-    embed: Callable[[], Tensor]
+    embed: "EmbedRows"
     seed: int
+
+
+class EmbedRows(Protocol):
+    """Embeds training instances."""
+
+    def __call__(self, rows: Tensor | None = None) -> Tensor:
+        """(R, D) embeddings of the instances `rows` (R,) of the training set; None: of all."""
+        ...
 
 
 class Strategy(nn.Module):
@@ -197,6 +225,9 @@ class Strategy(nn.Module):
         readout: how its embeddings are judged: 'probe' (linear) or 'boosting' (tabular controls).
         uses_encoder: False for controls whose embedding needs none.
         labelled_only: train on labelled instances alone (else unlabelled ones are drawn too, labels masked).
+        grouping: it looks for groups, and is told how many classes, sexes and age bins there are (`Info.counts`).
+        per_instance: it keeps something for each training instance (pseudo-labels), so that its loss of other
+            instances means nothing and cannot select a checkpoint.
     """
 
     name: ClassVar[str]
@@ -211,6 +242,8 @@ class Strategy(nn.Module):
     readout: ClassVar[str] = "probe"
     labelled_only: ClassVar[bool] = False
     uses_encoder: ClassVar[bool] = True
+    grouping: ClassVar[bool] = False
+    per_instance: ClassVar[bool] = False
     Params: ClassVar[type[BaseModel]] = Params
 
     def __init__(
@@ -228,6 +261,12 @@ class Strategy(nn.Module):
     def needs_with(cls, params: Any) -> frozenset[Field]:
         """Fields it reads with such parameters: what its batches, its key and the ledger follow."""
         return cls.needs
+
+    @classmethod
+    def seeks(cls, params: Any) -> tuple[Attribute, ...]:
+        """The attributes that its groups are to find: its parameter `attribute`, or without one all three."""
+        attribute: Attribute | None = getattr(params, "attribute", None)
+        return (attribute,) if attribute else GROUPED
 
     @classmethod
     def incompatible(cls, info: Info, params: Any) -> str | None:
@@ -269,8 +308,23 @@ class Strategy(nn.Module):
     def setup(self, training: Training) -> None:
         """Called once before the first step, for what is fitted on the training set."""
 
-    def on_epoch_start(self, epoch: int, training: Training) -> None:
-        """Called at the start of every epoch, for pseudo-labels."""
+    def on_phase_start(self, phase: int, training: Training) -> None:
+        """Called when a phase of `phases` begins, for what is fitted on what the phase before it has learnt."""
+
+    def on_epoch_start(self, epoch: int, training: Training) -> Iterable[nn.Parameter]:
+        """Called at the start of every epoch, for pseudo-labels.
+
+        Returns:
+            Parameters that were drawn anew: the optimiser forgets what it knows of them.
+        """
+        return ()
+
+    def draw_weights(self) -> Tensor | None:
+        """(R,) weights by which an epoch's instances are drawn, with replacement; None: each once.
+
+        Asked after `on_epoch_start`.
+        """
+        return None
 
     def on_step_start(self, step: Step) -> None:
         """Called before every step."""

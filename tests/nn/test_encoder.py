@@ -35,6 +35,17 @@ def test_an_encoder_refuses_what_it_cannot_read():
         encoder(torch.ones(3, 2, 3))
 
 
+def test_an_encoder_of_one_length_refuses_every_other():
+    encoder = Mean(2)
+    encoder.samples = encoder.min_samples = 6
+    assert encoder(torch.ones(3, 2, 6)).tolist() == [[1, 1]] * 3
+    for other in (3, 5, 7):
+        message = rf"signal of {other} samples.*'mean'.*6 exactly.*`samples: {other}`, or a window of 6"
+        with pytest.raises(ValueError, match=message):
+            encoder(torch.ones(3, 2, other))
+    assert Mean(2).samples is None
+
+
 def test_an_encoder_must_define_forward_and_groups():
     class Empty(Encoder):
         pass

@@ -22,7 +22,7 @@ def test_label_free_fits_are_shared_by_all_fractions_and_labelled_ones_are_not(t
         for label in ("noise", "by_label", "head")
     }
     assert {label: len(found) for label, found in fits.items()} == {"noise": 2, "by_label": 4, "head": 4}
-    assert plan.stages() == {"fit": 2 + 4 + 4 + 2, "embed": 2 + 4 + 2, "predict": 16}
+    assert plan.stages() == {"fit": 2 + 4 + 4 + 2, "embed": 2 + 4 + 2, "predict": 16, "group": 0}
     cells = [plan.jobs[k].cell for k in fits["noise"]]
     assert all(isinstance(c, FitCell) and c.subset is None and c.task is None for c in cells)
 

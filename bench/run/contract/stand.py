@@ -15,7 +15,7 @@ from bench.data.leads import lead_set
 from bench.nn.encoders.resnet1d import ResNet1d18
 from bench.run.contract.corpus import RECORDS, RHYTHM, write_check_corpus
 from bench.train.budget import Budget, InputSpec
-from bench.train.build import Recipe, Rows, Setting, build, make_info, prepare_fit
+from bench.train.build import Recipe, Rows, Setting, attribute_grid, build, make_info, prepare_fit
 from bench.train.fit import Fit, Seeds
 from bench.train.inputs import Signals, load_signals, record_fields, training_set
 from bench.train.strategy import Batch, Field, Fields, Info, Loss, Step, Strategy, Views
@@ -91,9 +91,19 @@ class Stand:
 
     def info(self, spec: InputSpec | None = None, task: str = RHYTHM, steps: int = STEPS) -> Info:
         """What the strategy is told of the training set."""
-        labelled = Field.LABELS in self.kind.needs_with(self.checked(self.params))
+        needs = self.kind.needs_with(self.checked(self.params))
         count = len(ROWS.labelled if self.kind.labelled_only else ROWS.train)
-        return make_info(self.corpus, spec or self.input, LEADS, count, task if labelled else None, steps)
+        grid = attribute_grid(self.corpus, task, ROWS.train)
+        return make_info(
+            self.corpus,
+            spec or self.input,
+            LEADS,
+            count,
+            task if Field.LABELS in needs else None,
+            steps,
+            grid.counts if self.kind.grouping else None,
+            grid.edges if self.kind.grouping and Field.DEMOGRAPHICS in needs else None,
+        )
 
     def recipe(self, params: Mapping[str, Any], task: str = RHYTHM, steps: int = STEPS) -> Recipe:
         """What builds the strategy with some of its parameters replaced."""
@@ -146,6 +156,8 @@ def views_of(fit: Fit, batch: Batch, seed: int = 0) -> Views:
 def loss_of(fit: Fit, count: int, phase: int = 0) -> Loss:
     """The strategy's loss of a fit's first instances, after the hooks that come before a step."""
     step = Step(0, max(1, fit.budget.steps), 0, phase)
+    for begun in range(phase + 1):
+        fit.strategy.on_phase_start(begun, fit.training())
     fit.strategy.on_epoch_start(0, fit.training())
     fit.strategy.on_step_start(step)
     return fit.loss(fit.data, draw(fit, count), step, torch.Generator().manual_seed(0))

@@ -1,0 +1,76 @@
+"""Soft assignments by Student's t, their sharpened targets, and what ties groups to labels: the parts of DTC.
+
+Xie et al., "Unsupervised Deep Embedding for Clustering Analysis", ICML 2016 (arXiv 1511.06335), which Han et al., ICCV
+2019 (arXiv 1908.09884) take over. Give these functions float32 or more.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def log_assignments(points: Tensor, centres: Tensor, alpha: float = 1.0) -> Tensor:
+    """Log of the soft assignments q of points to centres, finite however far they are.
+
+    q_ij is proportional to (1 + d_ij^2 / alpha)^(-(alpha + 1) / 2), d the Euclidean distance.
+
+    Args:
+        points: (N, P).
+        centres: (G, P).
+        alpha: degrees of freedom, above 0.
+
+    Returns:
+        (N, G), whose exponentials sum to 1 in each row.
+    """
+    squares = (points[:, None] - centres[None]).square().sum(2)  # not by products, which lose what is near
+    return (-(alpha + 1) / 2 * (squares / alpha).log1p()).log_softmax(dim=1)
+
+
+def sharpened(q: Tensor, floor: float = 1e-6) -> Tensor:
+    """Targets p, rows proportional to q^2 / f with f the use of a group: the sum of its column.
+
+    Args:
+        q: (N, G) assignments of all instances.
+        floor: least use, as a share of N, so that a dead group draws nobody.
+
+    Returns:
+        (N, G), rows sum to 1.
+    """
+    weight = q.square() / q.sum(0).clamp(min=floor * len(q))
+    return weight / weight.sum(1, keepdim=True)
+
+
+def divergence(targets: Tensor, log_q: Tensor) -> Tensor:
+    """Mean Kullback-Leibler divergence KL(p || q), a scalar.
+
+    Args:
+        targets: (N, G) p; a row of zeros is an instance that does not count.
+        log_q: (N, G).
+    """
+    known = (targets > 0).any(1)
+    return F.kl_div(log_q, targets, reduction="sum") / known.sum().clamp(min=1)
+
+
+def group_means(points: Tensor, ids: Tensor, groups: int) -> Tensor:
+    """(G, P) mean of the points (N, P) of each group; NaN where it has none; a negative id is of no group."""
+    member = (ids[:, None] == torch.arange(groups, device=ids.device)).to(points.dtype)
+    return member.T @ points / member.sum(0)[:, None]
+
+
+def matched(ids: Tensor, values: Tensor, count: int) -> Tensor:
+    """The value each group stands for, one to one, so that the most instances agree (the Hungarian method).
+
+    Args:
+        ids: (N,) group of each instance, from 0 to `count` - 1.
+        values: (N,) its value, from 0 to `count` - 1; negative ones are unknown and do not count.
+        count: groups, and values.
+
+    Returns:
+        (count,) int64, a permutation.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    known = values >= 0
+    table = torch.bincount(ids[known] * count + values[known], minlength=count**2).reshape(count, count)
+    _, chosen = linear_sum_assignment(table.cpu().numpy(), maximize=True)
+    return torch.from_numpy(chosen).to(ids.device)

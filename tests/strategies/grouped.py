@@ -1,0 +1,69 @@
+"""Records of four kinds that differ in rate and shape, and fits of strategies that look for such groups."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from bench.data.corpus import ATTRIBUTES, CorpusIndex, PreparedCorpus, RawRecord, Task
+from bench.data.writer import write_prepared
+from bench.nn.encoders.resnet1d import ResNet1d18
+from bench.train.budget import Budget, InputSpec
+from bench.train.build import Recipe, Rows, Setting, make_info, prepare_fit
+from bench.train.fit import Fit, Seeds
+from bench.train.strategy import Strategy
+
+KINDS = ("slow", "wide", "fast", "flutter")
+SPEC = InputSpec(rate=50, window=100)
+
+
+def grouped_corpus(folder: Path, records: int = 80) -> PreparedCorpus:
+    """Record i is of kind i modulo 4; 50 Hz, four seconds, one patient a record."""
+    rng = np.random.default_rng(0)
+    time = np.arange(200) / 50
+    rates, powers = (0.8, 1.0, 2.4, 6.0), (15, 1, 7, 1)
+    signals = []
+    for i in range(records):
+        wave = np.sin(2 * np.pi * rates[i % 4] * rng.normal(1, 0.02) * time + rng.uniform(0, 6))
+        gains = np.linspace(0.6, 1.2, 12) * rng.normal(1, 0.05, 12)
+        noise = 0.03 * rng.standard_normal((len(time), 12))
+        signals.append(RawRecord(((wave ** powers[i % 4])[:, None] * gains + noise).astype(np.float32), 50.0))
+    ids = [f"r{i:03d}" for i in range(records)]
+    table = pd.DataFrame({"record": ids, "patient": ids, "age": 50.0, "sex": "male", "source": "grouped"})
+    table = table.assign(fold=0, part="train", path="", **dict.fromkeys(ATTRIBUTES, 1.0))
+    labels = [(record, "kind", KINDS[i % 4]) for i, record in enumerate(ids)]
+    index = CorpusIndex(
+        "grouped-sim",
+        "grouped-sim (made up)",
+        table,
+        pd.DataFrame(labels, columns=["record", "task", "label"]),
+        {"kind": Task("kind", "single", KINDS)},
+        simulated=True,
+    )
+    return write_prepared(index, signals, folder, 50)
+
+
+def kinds(count: int) -> Tensor:
+    """(count,) the kind of every record."""
+    return torch.arange(count) % 4
+
+
+def grouping_fit(
+    corpus: PreparedCorpus,
+    strategy: type[Strategy],
+    steps: int = 12,
+    index: int = 0,
+    lr: float = 3e-3,
+    **params: Any,
+) -> Fit:
+    """A fit on all records, told of four classes, two sexes and four age bins."""
+    rows = np.arange(len(corpus.records))
+    none = rows[:0]
+    budget = Budget(steps=steps, batch=16, lr=lr)
+    info = make_info(corpus, SPEC, "all-12", len(rows), None, steps, (4, 2, 4))
+    recipe = Recipe(strategy, ResNet1d18, {"width": 4, "dim": 8}, params, info)
+    setting = Setting(SPEC, "all-12", Rows(rows, none, none, none, none), None, budget, Seeds(0, index))
+    return prepare_fit(recipe, corpus, setting, torch.device("cpu"))
