@@ -40,9 +40,10 @@ class DeepClusterParams(BaseModel):
         attribute: whose number of values is the number of clusters K.
         clusters: K itself; 0: as many as the attribute has values.
         perturbation: of what the network is trained on; see `bench.nn.perturb`.
-        components: dimensions kept by the whitening, at most those of the embedding.
+        components: dimensions kept by the whitening, at most those of the embedding. It makes all of them equal,
+            so that many, beside few instances, drown the groups.
         restarts: of each k-means; 0: 20 for up to ten clusters, else 5.
-        every: epochs from one clustering to the next.
+        every: epochs from one clustering to the next; a new head needs steps enough to learn the clusters.
         balanced: draw instances evenly over clusters, as the paper says; else each once an epoch.
     """
 
@@ -69,7 +70,8 @@ class DeepCluster(Prototypes, Strategy):
         "The suite's optimiser for encoder and head; the original is SGD, with momentum for the encoder alone.",
         "k-means++ with up to 20 starts; the original runs 20 iterations from one set of random points.",
         "Whitening to at most 64 dimensions, with 1e-5 of the largest variance added; the original keeps 256.",
-        "The clusters of the last epoch are used; CROCS takes the epoch of the least validation loss.",
+        "The last clustering assigns, made as the last epoch began; CROCS takes the epoch of the least validation"
+        " loss.",
     )
     recipes = {"crocs": {}, "board": {}}
     Params = DeepClusterParams
@@ -120,7 +122,12 @@ class DeepCluster(Prototypes, Strategy):
         """Cluster anew, and with the clusters, whose numbers now mean something else, the head."""
         if epoch % self.params.every:
             return ()
-        seed = training.seed + epoch
+        self._cluster(training, training.seed + epoch)
+        self._draw_head(training.seed + epoch)
+        return self.head.parameters()
+
+    def _cluster(self, training: Training, seed: int) -> None:
+        """Whitening, centres and labels from the embeddings of all instances."""
         embedding = training.embed()
         self.mean, self.axes = whitening(embedding, self.axes.shape[1])
         restarts = self.params.restarts or (20 if self.clusters <= 10 else 5)
@@ -128,8 +135,6 @@ class DeepCluster(Prototypes, Strategy):
         change = label_change(self.labels, labels, self.clusters)
         self.health = torch.stack((*usage(labels, self.clusters), change)).float()
         self.labels = labels
-        self._draw_head(seed)
-        return self.head.parameters()
 
     @torch.no_grad()
     def _draw_head(self, seed: int) -> None:

@@ -23,7 +23,15 @@ from bench.nn.kmeans import kmeans
 from bench.nn.losses import classification_loss
 from bench.nn.perturb import gaussian, strong
 from bench.nn.prototypes import soft_weights, usage
-from bench.nn.student import divergence, group_means, log_assignments, matched, sharpened
+from bench.nn.student import (
+    RunningAssignments,
+    divergence,
+    group_means,
+    log_assignments,
+    matched,
+    principal_axes,
+    sharpened,
+)
 from bench.train.strategy import (
     GROUPED,
     Attribute,
@@ -127,25 +135,23 @@ class DTC(Prototypes, Strategy):
     stage: Tensor
     targets: Tensor
     ids: Tensor
-    ensemble: Tensor
-    visits: Tensor
     watched: Tensor
 
     def __init__(
         self, encoder: Encoder, params: Any, info: Info, parents: Mapping[str, Strategy] | None = None
     ) -> None:
         super().__init__(encoder, params, info, parents)
+        classes = F.pad(torch.arange(info.counts[0])[:, None], (0, 2), value=-1)
         self.grid = None if self.params.link == "classes" else info.grid()
-        stands = self.grid.sets() if self.grid else _class_sets(info.counts[0])
+        stands = self.grid.sets() if self.grid else classes
         groups, rows = len(stands), info.instances
         remembered = rows if self.params.consistency == "ensemble" else 0
         self.register_buffer("stands", stands)
         self.register_buffer("stage", torch.tensor(SUPERVISED))
         self.register_buffer("targets", torch.zeros(rows, groups))
         self.register_buffer("ids", torch.full((rows,), -1))
-        self.register_buffer("ensemble", torch.zeros(remembered, groups))
-        self.register_buffer("visits", torch.zeros(remembered))
         self.register_buffer("watched", torch.zeros(len(_WATCHED)))
+        self.ensemble = RunningAssignments(remembered, groups, self.params.momentum)
         self.head = LinearHead(encoder.dim, len(info.classes))
         self.bottleneck = nn.Linear(encoder.dim, min(encoder.dim, groups, rows))
         self.centres = nn.Parameter(torch.randn(groups, self.bottleneck.out_features))
@@ -186,8 +192,7 @@ class DTC(Prototypes, Strategy):
             self._begin(training)
         if phase != SUPERVISED:
             self._renew_targets(training)
-        self.ensemble.zero_()
-        self.visits.zero_()
+        self.ensemble.reset()
 
     def on_epoch_start(self, epoch: int, training: Training) -> Iterable[nn.Parameter]:
         """Renew the targets of the main phase."""
@@ -236,23 +241,16 @@ class DTC(Prototypes, Strategy):
         if self.params.consistency == "perturbed":
             first, second = q.chunk(2)
             return (first - second).square().sum(1).mean()
-        visits, momentum = self.visits[index], self.params.momentum
-        earlier = self.ensemble[index]
-        mean = earlier / (1 - momentum ** visits.clamp(min=1))[:, None]
+        mean, seen = self.ensemble(index)
         if self.training:
-            self.ensemble[index] = momentum * earlier + (1 - momentum) * q.detach()
-            self.visits[index] += 1
-        return ((q - mean).square().sum(1) * (visits > 0)).mean()  # at the first visit there is no mean
+            self.ensemble.update(index, q.detach())
+        return ((q - mean).square().sum(1) * seen).mean()  # an instance not seen yet agrees with anything
 
     @torch.no_grad()
     def _begin(self, training: Training) -> None:
         """Bottleneck to the principal axes of the embeddings, prototypes to where `link` says."""
-        from sklearn.decomposition import PCA
-
         embedding = training.embed()
-        pca = PCA(self.bottleneck.out_features, svd_solver="covariance_eigh")
-        pca.fit(embedding.double().cpu().numpy())
-        axes, mean = torch.from_numpy(pca.components_), torch.from_numpy(pca.mean_)
+        axes, mean = principal_axes(embedding, self.bottleneck.out_features)
         self.bottleneck.weight.copy_(axes)
         self.bottleneck.bias.copy_(-axes @ mean)
         z = self.project(embedding)
@@ -267,10 +265,8 @@ class DTC(Prototypes, Strategy):
             fallback = z.mean(0)
         else:
             place, classes = self._members(training)
-            means, by_class = (
-                group_means(z, place, len(self.stands)),
-                group_means(z, classes, self.info.counts[0]),
-            )
+            means = group_means(z, place, len(self.stands))
+            by_class = group_means(z, classes, self.info.counts[0])
             fallback = torch.where(by_class.isfinite(), by_class, z.mean(0))[self.stands[:, 0]]
         return torch.where(means.isfinite(), means, fallback + noise)
 
@@ -297,7 +293,7 @@ class DTC(Prototypes, Strategy):
         """(R, G) from assignments q (R, G) and the prototype of each instance's labels, (R,), -1 unknown."""
         known, own = (place >= 0)[:, None], place.clamp(min=0)
         if self.params.target == "crocs":
-            return label_targets(self.stands)[own] * known
+            return soft_weights(self.stands, 1.0).softmax(1)[own] * known
         p, eta = sharpened(q), self.params.anchor
         return torch.where(known, (1 - eta) * p + eta * F.one_hot(own, len(self.stands)), p)
 
@@ -321,16 +317,6 @@ class DTC(Prototypes, Strategy):
     def attributes(self) -> Tensor:
         """(G, 3) int64 class, sex and age bin of each prototype, -1 none."""
         return self.stands
-
-
-def _class_sets(classes: int) -> Tensor:
-    """(K, 3) attribute sets of a class and nothing else."""
-    return F.pad(torch.arange(classes)[:, None], (0, 2), value=-1)
-
-
-def label_targets(sets: Tensor) -> Tensor:
-    """(M, M) targets of CROCS's preprint (App. B.3): exp of its soft weights, made to sum to 1 over all sets."""
-    return soft_weights(sets, 1.0).softmax(dim=1)
 
 
 def ramp(share: float) -> float:

@@ -68,8 +68,8 @@ class SeLA(Prototypes, Strategy):
     deviations = (
         "Labels are chosen in evaluation mode on instances as they are; the published code does so in training"
         " mode on perturbed ones.",
-        "Labels are chosen every epoch, as in CROCS; the original does so ever more rarely.",
-        "One head; the original's best results have ten.",
+        "Labels are chosen every epoch, as in CROCS; the original does so ever more rarely on ImageNet.",
+        "One head; the original's scripts have ten.",
         "The suite's optimiser and schedule; the original is SGD, its rate divided by ten every 150 epochs.",
     )
     recipes = {"crocs": {}, "board": {}}

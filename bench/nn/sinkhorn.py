@@ -1,10 +1,18 @@
-"""Optimal assignment under fixed cluster sizes, by Sinkhorn's iteration in the log domain and float64.
+"""Assignment under fixed cluster sizes, by Sinkhorn's iteration in the log domain and float64.
 
-The solver of SeLA (Asano, Rupprecht, Vedaldi, ICLR 2020, section 3.2): Q = diag(a) P^strength diag(b).
+The problem of SeLA (Asano, Rupprecht, Vedaldi, ICLR 2020, equation 5), whose plan is diag(a) P^strength diag(b).
+Paper and code: the official code raises probabilities to the power, which underflows, and sums its stopping
+error over the records, unlimited in iterations. Here the error is a mean, iterations are limited, and the
+power is reached by doubling: from a cold start, confident predictions would use up any limit.
 """
+
+import math
 
 import torch
 from torch import Tensor
+
+_EASY, _WARMING = 8.0, 50
+"""Range of the scores at which a cold start converges in some ten iterations; iterations of a doubling."""
 
 
 def sinkhorn(
@@ -14,38 +22,48 @@ def sinkhorn(
     tolerance: float = 1e-6,
     iterations: int = 1000,
 ) -> Tensor:
-    """The transport plan nearest to the predictions whose columns have the given mass.
+    """The plan of given column sums that is nearest to the predictions.
 
     Args:
-        log_p: (N, K) log-probabilities or logits: a constant added to a row changes nothing. Finite.
-        strength: SeLA's lambda, at least 0; towards 0 every row becomes the marginal.
-        column_marginal: (K,) mass of each column, above 0, rescaled to sum to 1; equal by default.
-        tolerance: largest mean relative error of the column sums to stop at.
-        iterations: at most; the plan then reached is returned.
+        log_p: (N, K) log-probabilities or logits (a constant added to a row changes nothing), finite.
+        strength: SeLA's lambda, at least 0: 0 gives every row the marginal, infinity would give labels.
+        column_marginal: (K,) mass of the columns, above 0, rescaled to sum to 1; equal by default.
+        tolerance: mean relative error of the column sums to stop at.
+        iterations: at most, at the full strength; the plan then reached is returned.
 
     Returns:
         (N, K) float64: rows sum to 1 / N, columns to the marginal within the tolerance.
 
     Raises:
-        ValueError: no rows, values that are not finite, a negative strength, or a marginal that does not fit.
+        ValueError: no rows, values that are not finite, a negative strength, a marginal that does not fit.
     """
-    if log_p.dim() != 2 or not log_p.numel() or not torch.isfinite(log_p).all() or strength < 0:
-        raise ValueError(f"log_p {tuple(log_p.shape)}, strength {strength}: give finite (N, K), at least 0")
-    target = _marginal(log_p, column_marginal).log()
+    if log_p.dim() != 2 or not log_p.numel() or not torch.isfinite(log_p).all():
+        raise ValueError(f"log_p {tuple(log_p.shape)} for Sinkhorn: give finite (N, K), N at least 1")
+    if strength < 0:
+        raise ValueError(f"Sinkhorn of strength {strength}: it must be at least 0")
     scores = log_p.detach().double() * strength
+    target = _marginal(log_p, column_marginal).log()
+    spread = (scores.amax(dim=1) - scores.amin(dim=1)).max().item()
     potential = torch.zeros_like(target)
-    for _ in range(iterations):
-        rows = (scores + potential).log_softmax(dim=1) - torch.tensor(float(len(scores))).log()
-        gap = target - rows.logsumexp(dim=0)
-        if gap.neg().expm1().abs().mean() <= tolerance:
-            break
-        potential = potential + gap
+    for doublings in range(math.ceil(math.log2(max(spread / _EASY, 1))), 0, -1):
+        potential = 2 * _balanced(scores / 2**doublings, target, potential, tolerance, _WARMING)
+    potential = _balanced(scores, target, potential, tolerance, iterations)
     return (scores + potential).softmax(dim=1) / len(scores)
 
 
 def equal_labels(log_p: Tensor, strength: float) -> Tensor:
-    """Hard labels (N,) int64 of clusters of equal size: the largest entry of every row of the plan."""
+    """Labels (N,) int64 in clusters of all but equal size: the largest entry of every row of the plan."""
     return sinkhorn(log_p, strength).argmax(dim=1)
+
+
+def _balanced(scores: Tensor, target: Tensor, potential: Tensor, tolerance: float, iterations: int) -> Tensor:
+    """Potentials (K,) of the columns for which softmax(scores + potential) has log column means `target`."""
+    for _ in range(iterations):
+        means = (scores + potential).log_softmax(dim=1).logsumexp(dim=0) - math.log(len(scores))
+        if (means - target).expm1().abs().mean() <= tolerance:
+            break
+        potential = potential + target - means
+    return potential
 
 
 def _marginal(log_p: Tensor, column_marginal: Tensor | None) -> Tensor:

@@ -5,7 +5,7 @@ Xie et al., "Unsupervised Deep Embedding for Clustering Analysis", ICML 2016 (ar
 """
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 
@@ -49,6 +49,51 @@ def divergence(targets: Tensor, log_q: Tensor) -> Tensor:
     """
     known = (targets > 0).any(1)
     return F.kl_div(log_q, targets, reduction="sum") / known.sum().clamp(min=1)
+
+
+class RunningAssignments(nn.Module):
+    """Each instance's mean of its assignments so far, the later ones counting more: a temporal ensemble.
+
+    Of Laine and Aila, ICLR 2017 (arXiv 1610.02242), corrected for its start at zero. Buffers: it is checkpointed.
+
+    Args:
+        instances: rows of the training set, N.
+        groups: G.
+        momentum: weight of what there was, in [0, 1).
+    """
+
+    total: Tensor
+    visits: Tensor
+
+    def __init__(self, instances: int, groups: int, momentum: float) -> None:
+        super().__init__()
+        self.momentum = momentum
+        self.register_buffer("total", torch.zeros(instances, groups))
+        self.register_buffer("visits", torch.zeros(instances))
+
+    def forward(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Means (B, G) of the instances `index` (B,), and whether they have been seen, (B,) bool."""
+        visits = self.visits[index]
+        return self.total[index] / (1 - self.momentum ** visits.clamp(min=1))[:, None], visits > 0
+
+    @torch.no_grad()
+    def update(self, index: Tensor, q: Tensor) -> None:
+        """Count the assignments q (B, G) of the instances `index` (B,), all different."""
+        self.total[index] = self.momentum * self.total[index] + (1 - self.momentum) * q
+        self.visits[index] += 1
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self.total.zero_()
+        self.visits.zero_()
+
+
+def principal_axes(points: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The `count` principal axes (count, D) of points (N, D), and their mean (D,); N and D at least `count`."""
+    from sklearn.decomposition import PCA
+
+    pca = PCA(count, svd_solver="covariance_eigh").fit(points.double().cpu().numpy())
+    return torch.from_numpy(pca.components_).to(points), torch.from_numpy(pca.mean_).to(points)
 
 
 def group_means(points: Tensor, ids: Tensor, groups: int) -> Tensor:

@@ -1,11 +1,12 @@
 """The store as one tidy frame: one row a planned evaluation, selection, part and metric. All reports start here.
 
-Nothing planned ever vanishes: what has no result is a row with its status and the reason.
+Nothing planned ever vanishes: what has no result is a row with its status and the reason. Groupings have a frame of
+their own (`group_summary`) by the same rules.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 
@@ -24,7 +25,7 @@ COST_COLUMNS = ("seconds", "steps", "views", "lead_samples", "parameters")
 
 
 def build_frame(plan: Plan, store: Store, resamples: int = 1000) -> pd.DataFrame:
-    """Every planned evaluation with its metrics, interval, cost and status.
+    """Every planned evaluation of scores with its metrics, interval, cost and status.
 
     Args:
         resamples: of the bootstrap over test patients.
@@ -39,28 +40,45 @@ def build_frame(plan: Plan, store: Store, resamples: int = 1000) -> pd.DataFrame
         ReportError: two cells that are to be compared hold different test records, or one holds a record twice.
     """
     views = MetricViews(store, resamples)
-    check = _RecordsCheck(plan, views)
-    costs: dict[str, dict[str, Any]] = {}
-    described, results = [], []
-    for place, row in enumerate(plan.rows):
-        status, reason = _status(plan, store, row)
-        described.append({**vars(row), "status": status, "reason": reason})
-        if status != Status.DONE.value:
+    check = RecordsCheck(plan, views)
+    planned = [row for row in plan.rows if not row.grouping]
+    described, results = describe_rows(plan, store, planned), []
+    for place, row in enumerate(planned):
+        if described[place]["status"] != Status.DONE.value:
             results.append((place, "subset", "test", HEADLINE, *[float("nan")] * 6, ""))
             continue
-        if row.fit_key not in costs:
-            costs[row.fit_key] = _cost(store, row.fit_key)
-        described[-1] |= costs[row.fit_key]
         content = views.metrics(row.key, row.kind)
         check(row, content["records"])
         results += _result_rows(place, content)
-    return _joined(described, results)
+    return joined(described, results, RESULT_COLUMNS)
 
 
-def _joined(described: list[dict[str, Any]], results: list[tuple[Any, ...]]) -> pd.DataFrame:
+def describe_rows(plan: Plan, store: Store, planned: Sequence[Row]) -> list[dict[str, Any]]:
+    """The columns of `Row`, status and reason of each planned row; its cost too where it is done."""
+    costs: dict[str, dict[str, Any]] = {}
+    described = []
+    for row in planned:
+        status, reason = _status(plan, store, row)
+        described.append({**vars(row), "status": status, "reason": reason})
+        if status == Status.DONE.value:
+            if row.fit_key not in costs:
+                costs[row.fit_key] = _cost(store, row.fit_key)
+            described[-1] |= costs[row.fit_key]
+    return described
+
+
+def joined(
+    described: Sequence[dict[str, Any]], results: Sequence[tuple[Any, ...]], columns: Sequence[str]
+) -> pd.DataFrame:
+    """A frame of results, each beside its row.
+
+    Args:
+        described: of `describe_rows`.
+        results: each begins with the place of its row among those, then has the values of `columns`.
+    """
     names = [field.name for field in fields(Row)]
     rows = pd.DataFrame(described, columns=[*names, "status", "reason", *COST_COLUMNS])
-    values = pd.DataFrame(results, columns=["place", *RESULT_COLUMNS])
+    values = pd.DataFrame(results, columns=["place", *columns])
     repeated = rows.iloc[values["place"].to_numpy(int)].reset_index(drop=True)
     return pd.concat([repeated, values.drop(columns="place")], axis=1)
 
@@ -125,15 +143,23 @@ def _cost(store: Store, key: str) -> dict[str, Any]:
     return {**total, "parameters": fit["parameters"]["encoder"]}
 
 
-class _RecordsCheck:
+class HoldsRecords(Protocol):
+    """Views that can say which test records a cell holds."""
+
+    def held(self, key: str, selection: str) -> set[str]:
+        """Test records of a cell."""
+
+
+class RecordsCheck:
     """Every cell of a corpus, task and split holds exactly the records that the plan tests on."""
 
-    def __init__(self, plan: Plan, views: MetricViews) -> None:
+    def __init__(self, plan: Plan, views: HoldsRecords) -> None:
         self.plan, self.views = plan, views
         self.corpora = {corpus.fingerprint: corpus for corpus in plan.corpora.values()}
         self.expected: dict[tuple[str, ...], tuple[str, frozenset[str]]] = {}
 
     def __call__(self, row: Row, found: Mapping[str, str]) -> None:
+        """Raise `ReportError` unless a cell's test records, by selection their `records_hash`, are the plan's."""
         cell = self.plan.jobs[row.key].cell
         place = (cell.corpus, cell.split_fingerprint, row.task)  # type: ignore[union-attr]
         if place not in self.expected:
@@ -145,8 +171,7 @@ class _RecordsCheck:
                 self._complain(row, ids, selection)
 
     def _complain(self, row: Row, expected: frozenset[str], selection: str) -> None:
-        table = self.views.table(row.key)
-        held = set(table.loc[(table["part"] == "test") & (table["selection"] == selection), "record"])
+        held = self.views.held(row.key, selection)
         missing, strange = sorted(expected - held), sorted(held - expected)
         what = f"lacks the test record {missing[0]!r}" if missing else f"holds {strange[0]!r}, no test record"
         raise ReportError(

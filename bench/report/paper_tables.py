@@ -11,15 +11,17 @@ from bench.report.summary import Entry, Score, Setting, Summary
 from bench.report.table import DASH, Cell, Column, Footnotes, Table, TableRow
 from bench.report.tables import context, named, score_data
 from bench.run.plan import Plan, corpus_id
-from bench.run.suite import Suite
+from bench.run.suite import CorpusUse, Suite
 
 PUBLISHED, OURS = "rows of the paper", "ours only: controls that the paper's table lacks"
 
 
 def paper_tables(plan: Plan, summary: Summary, suite: Suite) -> list[Table]:
-    """Every laid-out table of the paper whose suite this is; none for other suites."""
+    """Every laid-out table of scores or sizes of the paper whose suite this is; none for other suites."""
     tables = []
     for name, layout in layouts(suite.name).items():
+        if not isinstance(layout, Layout):
+            continue
         numbers = {n.row: n for n in published(suite.name) if n.table == name}
         if layout.kind == "scores":
             tables.append(_score_table(name, layout, numbers, plan, summary, suite))
@@ -32,8 +34,13 @@ def paper_tables(plan: Plan, summary: Summary, suite: Suite) -> list[Table]:
 
 def corpus_of(plan: Plan, suite: Suite, setting: Setting) -> PreparedCorpus:
     """The prepared corpus of a setting."""
-    prepared = [plan.corpora[corpus_id(suite, use)] for use in suite.corpora if use.task == setting.task]
-    return next(corpus for corpus in prepared if corpus.name == setting.corpus)
+    return plan.corpora[corpus_id(suite, use_of(plan, suite, setting))]
+
+
+def use_of(plan: Plan, suite: Suite, setting: Setting) -> CorpusUse:
+    """The use of a corpus, of those a suite names, that a setting is about."""
+    uses = [use for use in suite.corpora if use.task == setting.task]
+    return next(use for use in uses if plan.corpora[corpus_id(suite, use)].name == setting.corpus)
 
 
 def _score_table(
@@ -115,12 +122,7 @@ class _Ours:
     def because(self, row: LayoutRow) -> tuple[str, ...]:
         """What a reader must know of the verdict, or why there is none."""
         if self.verdict:
-            reasons, differences = "; ".join(self.verdict.reasons), "; ".join(self.verdict.differences)
-            lines = (
-                reasons and f"Not comparable: {reasons}",
-                differences and f"Conditions that differ: {differences}",
-            )
-            return tuple(filter(None, lines))
+            return self.verdict.lines()
         if row.reason or self.entry is None:
             return (row.reason or f"The run did not ask for {row.label!r}",)
         return words.missing_notes(self.entry, self.summary.headline)

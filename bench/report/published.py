@@ -1,10 +1,12 @@
 """Published numbers, the layout of the tables they stand in, and what may be concluded from them beside ours.
 
 All of a paper is data: bench/papers/<paper>/published.csv holds every number, tables.yaml gives each one a row of
-ours or the reason why there is none.
+ours or the reason why there is none. A table of scores or sizes is about one corpus; one of groups (clustering,
+retrieval) has a part for each of several.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bench.report.views import ReportError
+from bench.run.suite import Grouping
 
 PAPERS = Path(__file__).resolve().parents[1] / "papers"
 
@@ -56,29 +59,17 @@ class LayoutRow(_Frozen):
     differs: tuple[str, ...] | None = None
 
 
-class Layout(_Frozen):
-    """A published table.
+class Conditions(_Frozen):
+    """How a published table was made on one corpus.
 
     Attributes:
-        kind: 'scores' (a score a row) or 'class_sizes' (records a class; a row without a label counts them all).
-        spread: what the printed ± is.
-        corpus, records: the cohort it was made on.
-        fact: of the corpus's facts, where its reader keeps the cohort's true sizes by class and 'all'; fact_title
-            says what they are.
+        records: of the cohort.
+        differs: what differs from the paper, whatever the settings.
     """
 
-    kind: Literal["scores", "class_sizes"]
-    title: str
-    corpus: str
     records: int = 0
-    spread: str = ""
-    fact: str = ""
-    fact_title: str = ""
     checks: tuple[Check, ...] = ()
     differs: tuple[str, ...] = ()
-    footnotes: dict[str, str] = {}
-    table_footnotes: tuple[str, ...] = ()
-    rows: tuple[LayoutRow, ...]
 
     def checks_of(self, row: LayoutRow) -> list[Check]:
         """The table's conditions, with a row's own in their place."""
@@ -86,14 +77,118 @@ class Layout(_Frozen):
         return [own.pop(check.path, check) for check in self.checks] + list(own.values())
 
 
+class Layout(Conditions):
+    """A published table of scores or sizes.
+
+    Attributes:
+        kind: 'scores' (a score a row) or 'class_sizes' (records a class; a row without a label counts them all).
+        spread: what the printed ± is.
+        corpus: that it was made on.
+        fact: of the corpus's facts, where its reader keeps the cohort's true sizes by class and 'all'; fact_title
+            says what they are.
+    """
+
+    kind: Literal["scores", "class_sizes"]
+    title: str
+    corpus: str
+    spread: str = ""
+    fact: str = ""
+    fact_title: str = ""
+    footnotes: dict[str, str] = {}
+    table_footnotes: tuple[str, ...] = ()
+    rows: tuple[LayoutRow, ...]
+
+    def lacks(self, number: "Number") -> bool:
+        """Whether a published number has no place in it."""
+        return number.row not in [row.row for row in self.rows]
+
+
+class GroupRow(LayoutRow):
+    """One published row of groups: an entry of ours and how its embeddings were grouped.
+
+    Attributes:
+        labels: by attribute, where it has a fit of its own; `label` for all others.
+        values: the ids have a meaning by construction ('read off'), or are mapped to values ('mapped').
+        cells: footnotes of single numbers, by corpus and cell.
+        also_differs: what differs in this row besides what does on the corpus.
+    """
+
+    grouping: Grouping
+    labels: dict[str, str] = {}
+    values: Literal["read off", "mapped"] = "mapped"
+    cells: dict[str, dict[str, tuple[str, ...]]] = {}
+    also_differs: tuple[str, ...] = ()
+
+    def label_of(self, attribute: str) -> str:
+        """The entry that an attribute's numbers come from."""
+        return self.labels.get(attribute, self.label)
+
+
+class Axis(_Frozen):
+    """What an ablation varies, and where its value is written in the facts given to `judge`."""
+
+    what: str
+    path: str
+    percent: bool = False
+
+
+KS = (1, 5, 10)
+"""Depths of a retrieval table."""
+
+MATCHES = (1, 2, 3)
+"""Equal attributes, at least, of its blocks."""
+
+
+class GroupLayout(_Frozen):
+    """A table of clustering or retrieval, the same on every corpus.
+
+    Attributes:
+        metrics: columns of a clustering table, '<attribute>_acc', '_ami' or '_identity' (the accuracy where ids
+            are taken for values as they are); those of a retrieval table are the hit rates at K.
+        spread: what is printed in brackets.
+        corpora: the conditions on each corpus.
+        axis: of an ablation.
+        unpublished: why there is no published number, if there is none.
+        controls: rows of ours that the paper's table lacks.
+    """
+
+    kind: Literal["clustering", "retrieval"]
+    title: str
+    metrics: tuple[str, ...] = ()
+    spread: str = ""
+    corpora: dict[str, Conditions]
+    axis: Axis | None = None
+    unpublished: str = ""
+    footnotes: dict[str, str] = {}
+    table_footnotes: tuple[str, ...] = ()
+    rows: tuple[GroupRow, ...]
+    controls: tuple[GroupRow, ...] = ()
+
+    def columns(self) -> tuple[str, ...]:
+        """Every cell a row may have."""
+        hits = tuple(f"precision_at_{k}/{m}" for m in MATCHES for k in KS)
+        return hits if self.kind == "retrieval" else self.metrics
+
+    def lacks(self, number: "Number") -> bool:
+        """Whether a published number has no place in it."""
+        row_known = number.row in [row.row for row in self.rows]
+        return not (row_known and number.corpus in self.corpora and number.cell in self.columns())
+
+
 @dataclass(frozen=True)
 class Number:
-    """A published number, in the paper's unit; NaN where it prints none."""
+    """A published number, in the paper's unit; NaN where it prints none.
+
+    Attributes:
+        cell: what of the row it is: the metric, and for hit rates the matches asked for: 'precision_at_5/2'.
+    """
 
     table: str
     row: str
     mean: float
     spread: float
+    corpus: str = ""
+    cell: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,6 +203,19 @@ class Verdict:
     reasons: tuple[str, ...] = ()
     differences: tuple[str, ...] = ()
 
+    def lines(self) -> tuple[str, ...]:
+        """What a reader must know of it."""
+        reasons, differences = "; ".join(self.reasons), "; ".join(self.differences)
+        return tuple(
+            filter(
+                None,
+                (
+                    reasons and f"Not comparable: {reasons}",
+                    differences and f"Conditions that differ: {differences}",
+                ),
+            )
+        )
+
 
 def papers() -> list[str]:
     """Papers with published numbers."""
@@ -118,37 +226,60 @@ def published(paper: str) -> list[Number]:
     """Every published number of a paper, in its order."""
     table = pd.read_csv(PAPERS / paper / "published.csv")
     return [
-        Number(str(row["table"]), str(row["row"]), float(row["mean"]), float(row["std"]))
+        Number(
+            str(row["table"]),
+            str(row["row"]),
+            float(row["mean"]),
+            float(row["std"]),
+            str(row["corpus"]),
+            _cell(str(row["metric"]), str(row["setting"])),
+        )
         for _, row in table.iterrows()
     ]
 
 
-def layouts(paper: str) -> dict[str, Layout]:
+def _cell(metric: str, setting: str) -> str:
+    matches = re.fullmatch(r"attribute matches >?=(\d)", setting)
+    return f"{metric}/{matches[1]}" if matches else metric
+
+
+def layouts(paper: str) -> dict[str, Layout | GroupLayout]:
     """The tables of a paper by name; none where it has no layout yet.
 
     Raises:
-        ReportError: tables.yaml is wrong, or leaves a published row without a row of ours and without a reason.
+        ReportError: tables.yaml is wrong, or leaves a published number without a place.
     """
     path = PAPERS / paper / "tables.yaml"
     if not path.is_file():
         return {}
     try:
-        tables = {name: Layout.model_validate(c) for name, c in yaml.safe_load(path.read_text()).items()}
+        tables = {name: _layout(content) for name, content in yaml.safe_load(path.read_text()).items()}
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise ReportError(f"{paper}/tables.yaml: {error.title} {where}: {first['msg']}") from error
-    uncovered = [n for n in published(paper) if n.row not in [r.row for r in _rows(tables, n.table)]]
-    if uncovered:
-        raise ReportError(f"{paper}/tables.yaml has no row for {uncovered[0].table}, {uncovered[0].row!r}")
+    numbers = published(paper)
+    for n in numbers:
+        if n.table not in tables or tables[n.table].lacks(n):
+            raise ReportError(
+                f"{paper}/tables.yaml has no row for {n.table}, {n.row!r}: {n.cell} on {n.corpus}"
+            )
+    for name, layout in tables.items():
+        if isinstance(layout, GroupLayout) and (name in {n.table for n in numbers}) == bool(
+            layout.unpublished
+        ):
+            raise ReportError(
+                f"{paper}/tables.yaml: {name} must have published numbers, or say `unpublished` why"
+            )
     return tables
 
 
-def _rows(tables: Mapping[str, Layout], name: str) -> Sequence[LayoutRow]:
-    return tables[name].rows if name in tables else ()
+def _layout(content: Mapping[str, Any]) -> Layout | GroupLayout:
+    kinds: tuple[str, ...] = ("clustering", "retrieval")
+    return (GroupLayout if content.get("kind") in kinds else Layout).model_validate(content)
 
 
-def judge(layout: Layout, row: LayoutRow, facts: Mapping[str, Any]) -> Verdict:
+def judge(layout: Conditions, row: LayoutRow, facts: Mapping[str, Any]) -> Verdict:
     """Compare the conditions of our number with the published ones.
 
     Args:
@@ -169,10 +300,16 @@ def judge(layout: Layout, row: LayoutRow, facts: Mapping[str, Any]) -> Verdict:
     return Verdict(word, tuple(reasons), tuple(differences))
 
 
+def at_path(facts: Mapping[str, Any], path: str) -> Any:
+    """What a dotted path leads to; None where there is nothing."""
+    found: Any = facts
+    for part in path.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
+
+
 def _difference(check: Check, facts: Mapping[str, Any]) -> str:
-    ours: Any = facts
-    for part in check.path.split("."):
-        ours = ours.get(part) if isinstance(ours, Mapping) else None
+    ours = at_path(facts, check.path)
     ours = check.default if ours is None else ours
     if ours is None or ours == check.published:
         return ""

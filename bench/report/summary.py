@@ -201,8 +201,8 @@ def _entry(rows: list[Any], headline: float, views: MetricViews) -> Entry:
         keys=tuple(row.key for row in at_headline),
         fit_keys=tuple(row.fit_key for row in at_headline),
         scores=scores,
-        cost=_cost(at_headline),
-        missing=_missing([row for row in rows if row.status != Status.DONE.value]),
+        cost=mean_cost(at_headline),
+        missing=missing_of([row for row in rows if row.status != Status.DONE.value]),
     )
 
 
@@ -210,7 +210,7 @@ def _place(row: Any) -> tuple[float, str, int]:
     return row.fraction, row.selection, row.seed_index
 
 
-def _cost(rows: Sequence[Any]) -> dict[str, float]:
+def mean_cost(rows: Sequence[Any]) -> dict[str, float]:
     """Mean over seeds; a row whose embedding does not use the encoder has no encoder parameters."""
     cost = {name: _mean([float(getattr(row, name)) for row in rows]) for name in COST_COLUMNS}
     used = all(row.uses_encoder for row in rows)
@@ -228,7 +228,7 @@ def _score(rows: Sequence[Any], wanted: int, views: MetricViews) -> Score:
     return Score(seeds, wanted, tuple(row.key for row in rows), rows[0].selection, views, constant)
 
 
-def _missing(rows: Sequence[Any]) -> tuple[Missing, ...]:
+def missing_of(rows: Sequence[Any]) -> tuple[Missing, ...]:
     found: dict[tuple[str, str], list[Any]] = {}
     for row in rows:
         found.setdefault((row.status, row.reason), []).append(row)

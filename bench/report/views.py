@@ -66,6 +66,11 @@ class MetricViews:
         """The stored score rows of a cell."""
         return Result.from_bytes("scores", self.store.read(key, "scores.parquet")).table
 
+    def held(self, key: str, selection: str) -> set[str]:
+        """Test records of a cell and selection."""
+        table = self.table(key)
+        return set(table.loc[(table["part"] == "test") & (table["selection"] == selection), "record"])
+
     def _name(self, view: str) -> str:
         return f"{view}-{VERSION}-{self.resamples}"
 

@@ -108,8 +108,12 @@ class _Expansion:
             grouping=grouping,
             attributes=kind.seeks(self.cells.params(entry, kind)) if grouping else (),
         )
+        reason = ""
         if self.cells.channels(entry, lead_set) != self.cells.channels(entry, eval_lead_set):
             reason = f"an encoder trained on {lead_set} cannot read {eval_lead_set}"
+        if grouping and kind.readout == "boosting":
+            reason = "what it gives the read-out is a table with gaps, not an embedding to group"
+        if reason:
             self.plan.rows.append(replace(described, skipped=reason))
             return
         try:

@@ -64,5 +64,5 @@ def test_results_survive_bytes_and_refuse_nonsense():
     assert classes == ("a", "b")
     with pytest.raises(ValueError, match="not finite"):
         Result("scores", score_rows(frame, ("a", "b"), targets, scores * np.nan, "subset"))
-    with pytest.raises(ValueError, match="needs the column 'cluster'"):
+    with pytest.raises(ValueError, match="needs the column 'class'"):
         Result("assignments", again.table)

@@ -43,7 +43,9 @@ def training_instances() -> TrainingSet:
     return TrainingSet(held, count, None, Fields({}, frozenset(), "test"), False)
 
 
-def small_fit(kind: type[Strategy], steps: int, params: dict[str, Any], lr: float = 3e-3, seed: int = 0) -> Fit:
+def small_fit(
+    kind: type[Strategy], steps: int, params: dict[str, Any], lr: float = 3e-3, seed: int = 0
+) -> Fit:
     """A fit of 192 instances, 96 a batch, on a narrow ResNet."""
     known = Info(
         leads=LEADS,

@@ -1,0 +1,259 @@
+"""DTC: where prototypes begin, what the targets are, the order of phases, and that labels stay within their subset."""
+
+import math
+
+import pytest
+import torch
+
+from baselines.dtc import DTC, MAIN, SUPERVISED, WARM_UP, ramp
+from bench.nn.student import log_assignments, sharpened
+from bench.run.contract.stand import Stand
+from bench.train.checkpoint import from_bytes, to_bytes
+from bench.train.fit import state_hash
+from bench.train.strategy import Field, Fields, Step, Training, Views
+from tests.strategies.making import batch, generator, info, make, signals
+
+EDGES = (50.0,)
+STEPS = 24
+
+
+def told(classes=2, instances=80, edges=EDGES, **more):
+    names = tuple(f"c{i}" for i in range(classes))
+    return info(
+        leads=12, instances=instances, classes=names, counts=(classes, 2, len(edges) + 1), edges=edges, **more
+    )
+
+
+def world(copies=10, spread=0.05, hidden=0.5):
+    """A batch of 8 attribute sets, each a cloud at a place of its own; some rows without labels."""
+    sets = torch.cartesian_prod(torch.arange(2), torch.arange(2), torch.arange(2)).repeat(copies, 1)
+    place = (sets * torch.tensor([4, 2, 1])).sum(1)
+    signal = spread * signals(len(sets), samples=2)
+    signal[torch.arange(len(sets)), place, 0] += 2.0
+    labelled = torch.rand(len(sets), generator=generator(1)) >= hidden
+    labels = torch.nn.functional.one_hot(sets[:, 0], 2).float() * labelled[:, None]
+    age = torch.where(sets[:, 2] == 1, 70.0, 30.0)
+    return batch(signal, labels=labels, labelled=labelled, sex=sets[:, 1], age=age), sets, labelled
+
+
+def training(strategy, b, seed=0):
+    def embed(rows=None):
+        with torch.no_grad():
+            return strategy.embed(b) if rows is None else strategy.embed(b)[rows]
+
+    return Training(b.fields, embed, seed)
+
+
+def begun(phase=WARM_UP, hidden=0.5, **params):
+    b, sets, labelled = world(hidden=hidden)
+    strategy = make(DTC, told(), **params)
+    for number in range(phase + 1):
+        strategy.on_phase_start(number, training(strategy, b))
+    strategy.on_step_start(Step(50, 100, 1, phase))
+    return strategy, b, sets, labelled
+
+
+def test_prototypes_begin_as_the_means_of_labelled_instances():
+    strategy, b, sets, labelled = begun()
+    z = strategy.project(strategy.embed(b)).detach()
+    for row, attributes in enumerate(strategy.attributes()):
+        mine = (sets == attributes).all(1) & labelled
+        assert mine.any()
+        assert torch.allclose(strategy.prototypes()[row], z[mine].mean(0), atol=1e-5)
+
+
+def test_prototypes_of_classes_begin_as_class_means():
+    strategy, b, sets, labelled = begun(link="classes")
+    z = strategy.project(strategy.embed(b)).detach()
+    expected = torch.stack([z[(sets[:, 0] == c) & labelled].mean(0) for c in range(2)])
+    assert torch.allclose(strategy.prototypes(), expected, atol=1e-5)
+    assert strategy.attributes().tolist() == [[0, -1, -1], [1, -1, -1]]
+
+
+def test_a_set_without_instances_begins_near_its_class_and_a_class_without_near_everything():
+    b, _, _ = world(hidden=0.0)
+    strategy = make(DTC, told(classes=3))
+    labels = torch.nn.functional.pad(b.labels, (0, 1))
+    labels[(b.sex == 1) & (labels[:, 1] == 1)] = 0  # no labelled woman of class 1, nobody of class 2
+    b = batch(b.signal, labels=labels, labelled=labels.any(1), sex=b.sex, age=b.age)
+    strategy.on_phase_start(SUPERVISED, training(strategy, b))
+    strategy.on_phase_start(WARM_UP, training(strategy, b))
+    z, centres = strategy.project(strategy.embed(b)).detach(), strategy.prototypes()
+    noise = 5 * 0.1 * float(z.std(0).max())
+    assert centres.isfinite().all()
+    for row, (chosen, sex, _) in enumerate(strategy.attributes().tolist()):
+        near = z[labels[:, 1] == 1].mean(0) if chosen == 1 else z.mean(0)
+        if chosen == 2 or (chosen == 1 and sex == 1):
+            assert 0 < float((centres[row] - near).abs().max()) < noise
+
+
+def test_the_bottleneck_begins_as_principal_axes():
+    strategy, b, _, _ = begun()
+    weight = strategy.bottleneck.weight.detach()
+    assert weight.shape == (8, 12)
+    assert torch.allclose(weight @ weight.T, torch.eye(8), atol=1e-5)
+    z = strategy.project(strategy.embed(b)).detach()
+    assert float(z.mean(0).abs().max()) < 1e-5
+    assert float(torch.triu(torch.cov(z.T), 1).abs().max()) < 1e-5
+
+
+def test_targets_are_the_sharpened_assignments_of_all_instances():
+    strategy, b, _, _ = begun()
+    q = log_assignments(strategy.project(strategy.embed(b)), strategy.centres).exp()
+    assert torch.allclose(strategy.targets, sharpened(q).detach(), atol=1e-6)
+
+
+def test_an_anchor_mixes_in_the_own_prototype_of_labelled_instances_only():
+    plain, _, sets, labelled = begun()
+    anchored, *_ = begun(anchor=0.5)
+    own = torch.nn.functional.one_hot((sets * torch.tensor([4, 2, 1])).sum(1), 8)
+    expected = torch.where(labelled[:, None], 0.5 * plain.targets + 0.5 * own, plain.targets)
+    assert torch.allclose(anchored.targets, expected, atol=1e-6)
+
+
+def test_the_targets_of_the_crocs_preprint():
+    strategy = make(DTC, told(classes=4, instances=3, edges=(1.0, 2.0, 3.0)), target="crocs")
+    targets = strategy._targets(torch.full((3, 32), 1 / 32), torch.tensor([0, 17, -1]))
+    assert targets[:2].sum(1).tolist() == pytest.approx([1, 1])
+    assert float(targets[0, 0]) == pytest.approx(0.043, abs=5e-4)  # exact match
+    assert float(targets[0, 31]) == pytest.approx(0.030, abs=5e-4)  # of another class
+    assert float(targets[2].sum()) == 0
+
+
+def test_kmeans_prototypes_are_matched_with_sets_afterwards():
+    strategy, b, sets, _ = begun(link="kmeans")
+    ids = strategy.assign(strategy.embed(b))
+    assert len(ids.unique()) == 8
+    assert torch.equal(strategy.attributes()[ids], sets)
+    assert sorted(map(tuple, strategy.attributes().tolist())) == sorted(set(map(tuple, sets.tolist())))
+
+
+def test_the_main_loss_is_divergence_plus_clusters_times_the_mean_squared_difference():
+    strategy, b, _, _ = begun(MAIN, weight=7.0)
+    views = strategy.views(b, generator())
+    assert len(views.signal) == 2 * len(b.signal)
+    step = Step(99, 100, 9, MAIN)
+    log_q = log_assignments(strategy.project(strategy.encoder(views.signal)), strategy.centres)
+    first, second = log_q.exp().chunk(2)
+    p = strategy.targets
+    kl = sum(float((p[i] * (p[i].log() - log_q[i])).sum()) for i in range(80)) / 80
+    expected = kl + 7.0 * 8 * float(torch.nn.functional.mse_loss(first, second))
+    assert float(strategy.loss(b, views, step).total) == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_ensemble_counts_from_the_second_visit_on():
+    strategy, b, _, _ = begun(MAIN, consistency="ensemble")
+    views = Views.of(b.signal)
+    step = Step(99, 100, 9, MAIN)
+    assert float(strategy.loss(b, views, step).parts["consistency"]) == 0
+    assert float(strategy.loss(b, views, step).parts["consistency"]) < 1e-9  # the same assignments again
+    moved = Views.of(b.signal.roll(1, 1))
+    earlier = strategy.ensemble(b.index)[0]
+    q = log_assignments(strategy.project(strategy.encoder(moved.signal)), strategy.centres).exp()
+    expected = float((q - earlier).square().sum(1).mean())
+    assert float(strategy.loss(b, moved, step).parts["consistency"]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_ramp():
+    assert [ramp(share) for share in (-1, 0, 0.5, 1, 2)] == pytest.approx(
+        [math.exp(-5), math.exp(-5), math.exp(-1.25), 1, 1]
+    )
+
+
+def test_pretraining_is_cross_entropy_of_the_labelled():
+    strategy, b, sets, labelled = begun(SUPERVISED)
+    views = strategy.views(b, generator())
+    assert len(views.signal) == len(b.signal)
+    logits = strategy.head(strategy.encoder(views.signal))
+    expected = torch.nn.functional.cross_entropy(logits[labelled], sets[labelled, 0])
+    assert float(strategy.loss(b, views, Step(0, 9, 0, 0)).total) == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize("params", [{}, {"link": "kmeans"}, {"consistency": "ensemble"}, {"anchor": 0.5}])
+def test_separated_groups_keep_their_attributes(params):
+    b, sets, _ = world()
+    strategy = make(DTC, told(), perturbation="gaussian", **params)
+    step = 0
+    for number, phase in enumerate(strategy.phases()):
+        strategy.on_phase_start(number, training(strategy, b))
+        optimiser = torch.optim.Adam([p for group in phase.groups for p in group["params"]], lr=1e-2)
+        for epoch in range(10):
+            strategy.on_epoch_start(epoch, training(strategy, b))
+            strategy.on_step_start(now := Step(step, 30, epoch, number))
+            optimiser.zero_grad()
+            strategy.loss(b, strategy.views(b, generator(step)), now).total.backward()
+            optimiser.step()
+            step += 1
+    assert torch.equal(strategy.attributes()[strategy.assign(strategy.embed(b))], sets)
+    entropy, largest, change, gap = strategy.watched.tolist()
+    assert (entropy, largest, change) == pytest.approx((1, 1 / 8, 0), abs=1e-6)
+    assert gap > 0.1
+
+
+@pytest.mark.parametrize("recipe", ["crocs", "kmeans", "ensemble", "published"])
+def test_a_fit_goes_through_its_phases_and_resumes_in_each(tmp_path, recipe):
+    stand = Stand(DTC, DTC.recipes[recipe] | {"pretraining": 0.25, "warm_up": 0.25}, tmp_path)
+    seen = []
+    fit = stand.fit(steps=STEPS)
+    begin, loss = fit.strategy.on_phase_start, fit.strategy.loss
+    fit.strategy.on_phase_start = lambda phase, t: (seen.append(f"begin {phase}"), begin(phase, t))[1]
+    fit.strategy.loss = lambda b, v, step: (seen.append(step.phase), loss(b, v, step))[1]
+    fit.run()
+    assert seen == ["begin 0", *[0] * 6, "begin 1", *[1] * 6, "begin 2", *[2] * 12]
+    assert {"usage_entropy", "largest_share", "label_change", "centre_gap"} <= set(fit.health[-1])
+    for stop in (6, 9, 17):
+        state = to_bytes(stand.fit(steps=STEPS).run(until=stop).state())
+        resumed = stand.fit(steps=STEPS).restore(from_bytes(state)).run()
+        assert state_hash(resumed.strategy) == state_hash(fit.strategy)
+
+
+def test_phases_train_their_own_parameters(tmp_path):
+    fit = Stand(DTC, {"pretraining": 0.5, "warm_up": 0.25}, tmp_path).fit(steps=8)
+    fit.run(until=4)
+    head = fit.strategy.head.linear.weight.clone()
+    fit.run(until=5)
+    begin = fit.strategy.prototypes().clone()
+    fit.run()
+    assert torch.equal(fit.strategy.head.linear.weight, head)
+    assert not torch.equal(fit.strategy.prototypes(), begin)
+
+
+def test_classes_alone_are_paid_for_with_labels_alone():
+    params = DTC.Params(link="classes")
+    assert DTC.needs_with(params) == {Field.LABELS}
+    assert DTC.needs_with(DTC.Params()) == {Field.LABELS, Field.DEMOGRAPHICS}
+    assert (DTC.seeks(params), DTC.seeks(DTC.Params())) == (("class",), ("class", "sex", "age"))
+    b, _, _ = world()
+    columns = {name: b.fields.column(name) for name in ("labels", "labelled")}
+    only = batch(b.signal, **columns)
+    only = type(only)(only.signal, only.index, only.record, Fields(columns, frozenset({Field.LABELS}), "dtc"))
+    strategy = make(DTC, told(edges=()), link="classes")
+    strategy.on_phase_start(WARM_UP, training(strategy, only))
+    assert strategy.prototypes().isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("known", "params", "reason"),
+    [
+        (told(), {}, None),
+        (told(edges=()), {}, "link: classes"),
+        (told(edges=()), {"link": "classes"}, None),
+        (info(), {}, "0 classes"),
+    ],
+)
+def test_what_it_cannot_do_is_said(known, params, reason):
+    said = DTC.incompatible(known, DTC.Params(**params))
+    assert said is None if reason is None else reason in said
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"anchor": 0.5, "link": "kmeans"},
+        {"target": "crocs", "link": "classes"},
+        {"pretraining": 0.7, "warm_up": 0.3},
+    ],
+)
+def test_parameters_that_contradict_each_other_are_refused(params):
+    with pytest.raises(ValueError, match="link|main phase"):
+        DTC.Params(**params)
