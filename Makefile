@@ -18,7 +18,7 @@ setup: $(DONE)   ## create .venv and install everything, pinned by constraints.t
 
 $(DONE): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,figures]'
 	touch $@
 
 bench: $(DONE)   ## run every suite at scale quick, write results/simulated/quick; DATA=FOLDER ARGS='--corpus ptbxl': results/real/quick

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.nn.kmeans import kmeans, nearest
+from bench.nn.kmeans import kmeans
 from bench.nn.perturb import gaussian, strong
 from bench.nn.prototypes import usage
 from bench.train.strategy import (
@@ -70,8 +70,7 @@ class DeepCluster(Prototypes, Strategy):
         "The suite's optimiser for encoder and head; the original is SGD, with momentum for the encoder alone.",
         "k-means++ with up to 20 starts; the original runs 20 iterations from one set of random points.",
         "Whitening to at most 64 dimensions, with 1e-5 of the largest variance added; the original keeps 256.",
-        "The last clustering assigns, made as the last epoch began; CROCS takes the epoch of the least validation"
-        " loss.",
+        "A last clustering of the final embeddings assigns; CROCS takes the epoch of the least validation loss.",
     )
     recipes = {"crocs": {}, "board": {}}
     Params = DeepClusterParams
@@ -126,6 +125,10 @@ class DeepCluster(Prototypes, Strategy):
         self._draw_head(training.seed + epoch)
         return self.head.parameters()
 
+    def on_fit_end(self, training: Training) -> None:
+        """Cluster the final embeddings: by these centres new ones are assigned."""
+        self._cluster(training, training.seed - 1)
+
     def _cluster(self, training: Training, seed: int) -> None:
         """Whitening, centres and labels from the embeddings of all instances."""
         embedding = training.embed()
@@ -157,10 +160,6 @@ class DeepCluster(Prototypes, Strategy):
     def prototypes(self) -> Tensor:
         """(K, P) centres of the last clustering; infinite where it found fewer distinct points than K."""
         return self.centres
-
-    def assign(self, embedding: Tensor) -> Tensor:
-        """(N,) nearest centre, never an infinite one."""
-        return nearest(self.project(embedding), self.centres)
 
 
 def clusters_of(params: DeepClusterParams, info: Info) -> int:

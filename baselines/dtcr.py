@@ -10,13 +10,14 @@ the same gradient; and that form separates over instances, so that a batch is en
 
 | | paper | published code | here |
 |---|---|---|---|
-| F or U anew | every 10 iterations | every 10 epochs; its rows follow places in an order shuffled anew each epoch | every epoch, with every instance's own row |
+| F, U anew | every 10 iterations | every 10 epochs, rows by place in the batch | every epoch, from all instances |
 | k-means loss | sum, weight 1 to 0.001 | sum, weight 0.1 / 2 | mean, weight 0.1 |
 | input | clean | noise of sd 0.1 | clean |
 | classifier | no ReLU | ReLU between the layers | no ReLU |
-| shuffled instants | chosen once each | chosen with replacement | chosen once each |
+| shuffled instants | each at most once | drawn with replacement | each at most once |
 
-Rows of F that belong to other instances leave little but a pull of all embeddings to 0: that defect is not copied.
+The code shuffles the instances but not the rows of F with them, so that F belongs to others: that leaves little but
+a pull of all embeddings to 0, and is not copied.
 """
 
 import math
@@ -136,7 +137,7 @@ class DTCR(Strategy):
 
     def loss(self, batch: Batch, views: Views, step: Step) -> Loss:
         """Reconstruction + classification + lambda x k-means (equation 9)."""
-        clean, *_ = views.signal.chunk(int(views.group.max()) + 1)
+        clean = views.signal.chunk(3 if self.params.noise else 2)[0]
         embedding = self.encoder(views.signal[-2 * len(clean) :])
         real = embedding[: len(clean)]
         parts = {

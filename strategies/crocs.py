@@ -1,12 +1,10 @@
 """CROCS: an ECG should lie near the prototype of its class, sex and age, and away from all others.
 
-Kiyasseh et al., "CROCS: Clustering and Retrieval of Cardiac Signals Based on Patient Disease Class, Sex, and Age",
-NeurIPS 2021 (arXiv 2011.14230). Every attribute set (class x sex x age quartile) has a learnt point, its clinical
-prototype; a new ECG is given the attributes of the nearest one, so that clusters need no naming.
+Kiyasseh et al., NeurIPS 2021 (arXiv 2011.14230). Every attribute set (class x sex x age quartile) has a learnt
+point, its clinical prototype; a new ECG is given the attributes of the nearest, so that clusters need no naming.
 
-Paper and code: no code was published. The paper's text contradicts itself on the regulariser: its equation 3 is a
-sum over plain Euclidean distances, its prose a mean-squared error, and the first version of the preprint (there
-"DROPS") has the mean and motivates beta by squared distances. The default is the mean over squared distances.
+Paper and code: no code was published. Equation 3 prints a sum over plain Euclidean distances, the prose says mean,
+and the preprint's first version ("DROPS") has the mean and motivates beta by squared distances, as is default here.
 """
 
 import math
@@ -76,9 +74,8 @@ class CROCS(Prototypes, Strategy):
     deviations = (
         "The regulariser is the mean over squared distances of the preprint's first version; the final paper"
         " prints a sum over plain ones, which cannot all be met.",
-        "Age quartiles differ by 1 in the regulariser, near or far, as printed; the first version says integer"
-        " distance.",
-        "Embeddings and prototypes are scaled to length 1 before the nearest is sought; the paper does not say.",
+        "In the regulariser any two age quartiles differ by 1, as printed; the first version says integer distance.",
+        "Embedding and prototypes are scaled to length 1 to find the nearest; the paper does not say.",
         "Prototypes begin as random directions of length 1 and learn at the encoder's rate, without weight"
         " decay; the paper says neither.",
         "Records without exactly one class, a sex and an age are not trained on, but they are judged; the paper"

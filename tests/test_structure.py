@@ -19,7 +19,7 @@ ALLOWED = {
     "run": {"run", "evaluate", "train", "data", "nn", "metrics"},
     "report": {"report", "run", "evaluate", "data", "metrics"},
 }
-LAZY = ("ray", "wfdb", "neurokit2", "seaborn", "matplotlib", "openpyxl")
+LAZY = ("ray", "wfdb", "neurokit2", "seaborn", "matplotlib", "openpyxl", "umap")
 
 
 def imported(path, top_level_only=False):

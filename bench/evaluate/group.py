@@ -213,19 +213,18 @@ def ranking_table(grouping: Grouping, units: Units, part: str) -> pd.DataFrame:
     if grouping.queries is None or grouping.points is None or grouping.query_codes is None:
         raise ValueError("this grouping has no queries")
     here = np.flatnonzero((units.table["part"] == part).to_numpy())
+    asked = grouping.queries.isfinite().all(1).nonzero().flatten()
     points = grouping.points[torch.from_numpy(here)]
-    asked = grouping.queries.isfinite().all(1).nonzero().flatten().tolist()
+    apart = torch.cdist(grouping.queries[asked], points, compute_mode="donot_use_mm_for_euclid_dist")
     patients = pd.factorize(units.table["patient"].to_numpy()[here])[0]
     pieces = []
-    for query in asked:
-        apart = (points - grouping.queries[query]).norm(dim=1)
-        order = apart.sort(stable=True).indices.numpy()
-        for single, chosen in ((False, order[:DEPTH]), (True, _one_a_patient(order, patients))):
+    for query, distance in zip(asked.tolist(), apart, strict=True):
+        for single, chosen in ((False, _first(distance, DEPTH)), (True, _one_a_patient(distance, patients))):
             table = units.table.iloc[here[chosen]].assign(
                 query=np.int32(query),
                 rank=np.arange(1, len(chosen) + 1, dtype=np.int32),
                 deduplicated=single,
-                distance=apart[chosen].numpy(),
+                distance=distance[chosen].numpy(),
                 **{name: units.codes[here[chosen], k].numpy() for k, name in enumerate(GROUPED)},
             )
             pieces.append(table)
@@ -234,13 +233,20 @@ def ranking_table(grouping: Grouping, units: Units, part: str) -> pd.DataFrame:
     return pd.concat(pieces, ignore_index=True)
 
 
-def _one_a_patient(order: np.ndarray, patients: np.ndarray) -> np.ndarray:
-    """The first unit of each of the first `DEPTH` patients in an order."""
+def _first(distance: Tensor, count: int) -> np.ndarray:
+    """The places of the `count` least distances, nearest first; equal ones in their order."""
+    count = min(count, len(distance))
+    near = (distance <= distance.kthvalue(count).values).nonzero().flatten()
+    return near[distance[near].sort(stable=True).indices][:count].numpy()
+
+
+def _one_a_patient(distance: Tensor, patients: np.ndarray) -> np.ndarray:
+    """The nearest unit of each of the `DEPTH` patients who come first."""
     length = DEPTH
     while True:
-        head = order[:length]
+        head = _first(distance, length)
         first = np.unique(patients[head], return_index=True)[1]
-        if len(first) >= DEPTH or length >= len(order):
+        if len(first) >= DEPTH or len(head) == len(distance):
             return head[np.sort(first)[:DEPTH]]
         length *= 4
 

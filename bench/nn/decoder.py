@@ -9,14 +9,14 @@ _FACTOR, _KERNEL, _COARSEST = 4, 5, 16
 class Decoder(nn.Module):
     """From embeddings (N, dim) to signals (N, leads, samples).
 
-    A linear map to at most 16 instants, then stages of fourfold nearest-neighbour upsampling, convolution,
-    batch norm and ReLU until the samples are reached, a last convolution to the leads, and a crop of the end.
+    A linear map to at most 16 instants, then stages of transposed convolution, batch norm and ReLU, each of
+    four times the instants, until the samples are reached; a last convolution to the leads; a crop of the end.
 
     Args:
         dim: length of the embedding.
         leads: of the signal.
         samples: of the signal, at least 16.
-        width: channels of every stage.
+        width: channels; the last stage, the longest, has half of them.
 
     Raises:
         ValueError: fewer than 16 samples.
@@ -31,8 +31,9 @@ class Decoder(nn.Module):
         while _COARSEST * _FACTOR**stages < samples:
             stages += 1
         self.stem = nn.Linear(dim, width * -(-samples // _FACTOR**stages))
-        self.stages = nn.Sequential(*(_stage(width) for _ in range(stages)))
-        self.head = nn.Conv1d(width, leads, _KERNEL, padding=_KERNEL // 2)
+        narrow = max(width // 2, 1)
+        self.stages = nn.Sequential(*(_stage(width, width) for _ in range(stages - 1)), _stage(width, narrow))
+        self.head = nn.Conv1d(narrow, leads, _KERNEL, padding=_KERNEL // 2)
 
     def forward(self, embedding: Tensor) -> Tensor:
         """Signals (N, leads, samples) of `embedding` (N, dim)."""
@@ -41,11 +42,7 @@ class Decoder(nn.Module):
         return signal
 
 
-def _stage(width: int) -> nn.Sequential:
-    """Four times the instants, the same number of channels."""
-    return nn.Sequential(
-        nn.Upsample(scale_factor=_FACTOR),
-        nn.Conv1d(width, width, _KERNEL, padding=_KERNEL // 2, bias=False),
-        nn.BatchNorm1d(width),
-        nn.ReLU(inplace=True),
-    )
+def _stage(width: int, out: int) -> nn.Sequential:
+    """From (N, width, L) to (N, out, 4 L); every instant made of the two nearest ones."""
+    upsample = nn.ConvTranspose1d(width, out, 2 * _FACTOR, _FACTOR, padding=_FACTOR // 2, bias=False)
+    return nn.Sequential(upsample, nn.BatchNorm1d(out), nn.ReLU(inplace=True))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 _SCREENED, _CONVERGED = 4e-4, 1e-5
-"""Squared movement of all centres to stop at, in units of the points' total variance (2 % and 0.3 % of their radius).
+"""Squared movement of all centres to stop at, as a share of the points' total variance: 2 % and 0.3 % of their radius.
 
 scikit-learn's own unit is the mean variance of a column, by which a tolerance means less the more columns.
 """

@@ -4,11 +4,12 @@ No script, no network. Everything that is not markup is escaped by the template 
 """
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bench.report.figures import Figure
+from bench.report.layout import Layout
 from bench.report.published import layouts
 from bench.report.table import Table
 from bench.report.words import budget_line, counted
@@ -33,9 +34,17 @@ class Section:
 
 
 def page(
-    suite: Suite, sections: Sequence[Section], figures: Sequence[Figure], provenance: Mapping[str, Any]
+    suite: Suite,
+    sections: Sequence[Section],
+    figures: Sequence[Figure],
+    provenance: Mapping[str, Any],
+    undrawn: Sequence[str] = (),
 ) -> str:
-    """The page of one suite, as HTML text."""
+    """The page of one suite, as HTML text.
+
+    Args:
+        undrawn: a line for each figure that could not be drawn.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -47,15 +56,25 @@ def page(
     )
     environment.filters["data_uri"] = _data_uri
     environment.globals["counted"] = counted
-    published_on = sorted({layout.corpus.capitalize() for layout in layouts(suite.name).values()})
+    published_on = sorted({name.capitalize() for name in _published_on(suite)})
     return environment.get_template("board.html.j2").render(
         suite=suite,
         sections=sections,
         figures=figures,
+        undrawn=undrawn,
         provenance=provenance,
         published_on=published_on,
         facts=_facts(suite, {k: v for section in sections for k, v in section.titles.items()}, provenance),
     )
+
+
+def _published_on(suite: Suite) -> set[str]:
+    """Corpora of the published numbers that stand on the page."""
+    named = [
+        [layout.corpus] if isinstance(layout, Layout) else layout.corpora
+        for layout in layouts(suite.name).values()
+    ]
+    return {name for names in named for name in names}
 
 
 def _data_uri(svg: bytes) -> str:
@@ -64,21 +83,34 @@ def _data_uri(svg: bytes) -> str:
 
 def _facts(suite: Suite, titles: Mapping[str, str], provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What was run, as (name, value) lines."""
-    arguments = ", ".join(f"{name} {value}" for name, value in sorted(suite.encoder.arguments.items()))
-    spec = suite.input
     statuses = ", ".join(f"{count:,} {status}" for status, count in provenance["evaluations"].items())
-    window = f", windows of {spec.window:,} samples" if spec.window else ""
     return [
         ("Scale", suite.scale),
-        ("Encoder", f"{suite.encoder.name} ({arguments})" if arguments else suite.encoder.name),
-        ("Input", f"{spec.rate} Hz{window}, scaling {spec.scaling}"),
-        (
-            "Budget of a fit",
-            budget_line(suite, titles),
-        ),
+        ("Encoder", _by_corpus(suite, _encoder)),
+        ("Input", _by_corpus(suite, _input)),
+        ("Budget of a fit", _by_corpus(suite, lambda here: budget_line(here, titles))),
         ("Seeds", str(suite.seeds)),
         ("Label fractions", ", ".join(f"{100 * fraction:g} %" for fraction in suite.label_fractions)),
         ("Lead sets", ", ".join(suite.lead_sets)),
         ("Evaluations", statuses),
         ("Finished", provenance["last_finished"] or "nothing has run"),
     ]
+
+
+def _by_corpus(suite: Suite, describe: Callable[[Suite], str]) -> str:
+    """A description of the suite, corpus by corpus where they differ."""
+    found = {use.corpus: describe(suite.on(use)) for use in suite.corpora}
+    if len(set(found.values())) == 1:
+        return next(iter(found.values()))
+    return "; ".join(f"{corpus}: {text}" for corpus, text in found.items())
+
+
+def _encoder(suite: Suite) -> str:
+    arguments = ", ".join(f"{name} {value}" for name, value in sorted(suite.encoder.arguments.items()))
+    return f"{suite.encoder.name} ({arguments})" if arguments else suite.encoder.name
+
+
+def _input(suite: Suite) -> str:
+    spec = suite.input
+    window = f", windows of {spec.window:,} samples" if spec.window else ""
+    return f"{spec.rate} Hz{window}, scaling {spec.scaling}"

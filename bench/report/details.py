@@ -1,24 +1,25 @@
 """Tables that stand behind the board: cost, comparisons with the controls, classes, and what has no result."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from bench.report import words
+from bench.report.group_summary import AnySummary, GroupEntry, GroupSummary
 from bench.report.stats import difference, holm
 from bench.report.summary import Entry, Missing, Summary
 from bench.report.table import DASH, Cell, Column, Table, TableRow
-from bench.report.tables import board_rows, make_table, named
+from bench.report.tables import CONTROLS, STRATEGIES, board_rows, make_table, named
 from bench.run.suite import Suite
 
 _MOST_CLASSES = 15  # more would not fit a page
 _NO_RESULT = ("label", "title", "fractions", "seed_indices", "status", "reason")
 
 
-def cost(summary: Summary, suite: Suite) -> Table:
+def cost(summary: AnySummary, suite: Suite) -> Table:
     """What a fit of each row took."""
 
-    def row(block: str, entry: Entry) -> TableRow:
+    def row(block: str, entry: Entry | GroupEntry) -> TableRow:
         took = entry.cost
         shown = [words.size(took[name]) for name in ("views", "lead_samples")]
         shown += [words.seconds(took["seconds"]), words.size(took["parameters"])]
@@ -28,7 +29,18 @@ def cost(summary: Summary, suite: Suite) -> Table:
     columns = (Column("strategy", left=True), *map(Column, heads))
     what = f"Cost of a fit at {words.percent(summary.headline)} labels, mean over seeds."
     more = "The fits that a row starts from are included; a row whose embedding uses no encoder has no parameters."
-    return make_table("cost", what, summary, suite, columns, board_rows(summary, row), more=more)
+    rows = group_rows(summary, row) if isinstance(summary, GroupSummary) else board_rows(summary, row)
+    return make_table("cost", what, summary, suite, columns, rows, more=more)
+
+
+def group_rows(
+    summary: GroupSummary, make: Callable[[str, Entry | GroupEntry], TableRow]
+) -> tuple[TableRow, ...]:
+    """A row for every entry with any grouping, in the plan's order, strategies first."""
+    have = {entry.label: entry for entry in reversed(summary.entries) if entry.keys}
+    ordered = [have[label] for label in dict.fromkeys(e.label for e in summary.entries) if label in have]
+    blocks = {STRATEGIES: "strategy", CONTROLS: "baseline"}
+    return tuple(make(block, e) for block, origin in blocks.items() for e in ordered if e.origin == origin)
 
 
 def comparisons(summary: Summary, suite: Suite, resamples: int) -> Table:
@@ -84,21 +96,27 @@ def classes(summary: Summary, suite: Suite) -> Table | None:
     return make_table("classes", what, summary, suite, columns, board_rows(summary, row))
 
 
-def no_result(summary: Summary, suite: Suite) -> Table:
-    """What was asked for and has no result, with the reason; entries that share a reason share a line."""
-    found: dict[Missing, list[Entry]] = {}
-    for entry in summary.entries:
+def no_result(summary: AnySummary, suite: Suite, groups: GroupSummary | None = None) -> Table:
+    """What was asked for and has no result, with the reason; entries that share a reason share a line.
+
+    Args:
+        groups: of the same setting, where `summary` is of scores.
+    """
+    asked: list[Entry | GroupEntry] = [*summary.entries, *(groups.entries if groups else ())]
+    found: dict[Missing, list[Entry | GroupEntry]] = {}
+    for entry in asked:
         for missing in entry.missing:
             found.setdefault(missing, []).append(entry)
     rows = []
     for missing, entries in found.items():
-        whole = len(entries) == len(summary.entries) > 1
-        names = f"all {len(entries)} rows" if whole else "; ".join(entry.name for entry in entries)
+        titles = [entry.title if isinstance(entry, GroupEntry) else entry.name for entry in entries]
+        whole = len(entries) == len(asked) > 1
+        names = f"all {len(entries)} rows" if whole else "; ".join(titles)
         fractions = ", ".join(words.percent(fraction) for fraction in missing.fractions)
         seeds = ", ".join(map(str, missing.seeds))
         data = {
-            "label": " ".join(entry.label for entry in entries),
-            "title": "; ".join(entry.name for entry in entries),
+            "label": " ".join(dict.fromkeys(entry.label for entry in entries)),
+            "title": "; ".join(titles),
             "fractions": " ".join(f"{fraction:g}" for fraction in missing.fractions),
             "seed_indices": " ".join(map(str, missing.seeds)),
         }
@@ -111,11 +129,11 @@ def no_result(summary: Summary, suite: Suite) -> Table:
     return replace(table, long=True, fields=_NO_RESULT)
 
 
-def methods(summary: Summary, suite: Suite) -> Table:
+def methods(summary: AnySummary, suite: Suite) -> Table:
     """Where each row's method comes from, and what of it differs from its paper."""
     rows = []
     described = summary.rows.drop_duplicates("label").set_index("label")
-    for entry in summary.entries:
+    for entry in {entry.label: entry for entry in summary.entries}.values():
         row = described.loc[entry.label]
         differs = " ".join(row["deviations"])
         shown = (entry.name, row["recipe"] or DASH, row["paper"] or DASH, differs or DASH)

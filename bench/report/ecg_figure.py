@@ -1,6 +1,6 @@
 """ECGs as they are printed: 25 mm/s and 10 mm/mV, small squares of 0.04 s by 0.1 mV, large ones five times that."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -48,7 +48,7 @@ def draw_ecg(
     ax.set_facecolor(_PAPER)
     for small, colour, width in ((_SMALL, _FINE, 0.25), (1, _COARSE, 0.45)):
         across, down = SECONDS / small, MILLIVOLTS / small
-        style = {"colors": colour, "linewidth": width, "zorder": 0}
+        style: dict[str, Any] = {"colors": colour, "linewidth": width, "zorder": 0}
         ax.vlines(across * np.arange(round(seconds / across) + 1), low, high, **style)
         ax.hlines(low + down * np.arange(round((high - low) / down) + 1), 0, seconds, **style)
     ax.set_rasterization_zorder(1)

@@ -14,7 +14,7 @@ import pandas as pd
 from bench.report.frame import RecordsCheck, describe_rows, joined
 from bench.report.group_views import GroupViews
 from bench.report.stats import Seeds, mean_interval, over_seeds
-from bench.report.summary import Missing, Setting, mean_cost, missing_of
+from bench.report.summary import Missing, Setting, Summary, mean_cost, missing_of
 from bench.run.plan import Plan
 from bench.run.status import Status
 from bench.run.store import Store
@@ -102,6 +102,11 @@ class GroupEntry:
     missing: tuple[Missing, ...]
 
     @property
+    def place(self) -> tuple[str, str]:
+        """Label and grouping, which no other row has."""
+        return self.label, self.grouping
+
+    @property
     def title(self) -> str:
         """Entry and read-out: 'CROCS, CP'."""
         return f"{self.name}, {SHORT[self.grouping]}"
@@ -131,8 +136,6 @@ class GroupSummary:
     entries: tuple[GroupEntry, ...]
     views: GroupViews = field(repr=False, compare=False)
     measured: str = ""
-    kept: int = 0
-    total: int = 0
 
     @property
     def headline(self) -> float:
@@ -151,17 +154,16 @@ class GroupSummary:
 
     def value(self, label: str, grouping: str, part: str, attribute: str, metric: str) -> Seeds | None:
         """A metric over seeds; None where there is no result, or no such metric."""
-        found = self._values.get((label, grouping, part, attribute, metric))
-        return found[0] if found else None
+        return self._values.get((label, grouping, part, attribute, metric))
 
     def interval(
         self, label: str, grouping: str, part: str, attribute: str, metric: str
     ) -> tuple[float, float]:
         """95 % interval over test patients of the mean over seeds; NaN but for `acc` in the test part."""
-        found = self._values.get((label, grouping, part, attribute, metric))
-        if found is None or (part, metric) != ("test", HEADLINE):
+        keys = next((entry.keys for entry in self.entries if entry.place == (label, grouping)), ())
+        if not keys or (part, metric) != ("test", HEADLINE):
             return float("nan"), float("nan")
-        return mean_interval(np.stack([self.views.draws(key, attribute) for key in found[1]]))
+        return mean_interval(np.stack([self.views.draws(key, attribute) for key in keys]))
 
     def units(self, part: str, attribute: str) -> int:
         """Units judged in a part: those whose value is known ('set': all); 0 where nothing has run."""
@@ -184,13 +186,12 @@ class GroupSummary:
         return self.floors(part, "set")
 
     @cached_property
-    def _values(self) -> dict[Place, tuple[Seeds, tuple[str, ...]]]:
-        """Metrics over seeds, and the cells they are of."""
+    def _values(self) -> dict[Place, Seeds]:
         done = self.rows[(self.rows["status"] == Status.DONE.value) & self.rows["value"].notna()]
         axes = ["label", "grouping", "part", "attribute", "metric"]
         groups = done.sort_values("seed_index", kind="stable").groupby(axes, sort=False)
         return {
-            place: (over_seeds(own["value"].tolist(), own["digest"].tolist()), tuple(own["key"]))  # type: ignore[misc]
+            place: over_seeds(own["value"].tolist(), own["digest"].tolist())  # type: ignore[misc]
             for place, own in groups
         }
 
@@ -205,6 +206,10 @@ class GroupSummary:
         if not have:
             return {}
         return self.views.floors(max(have, key=lambda entry: entry.fraction).keys[0])
+
+
+AnySummary = Summary | GroupSummary
+"""Scores or groupings of a setting: what a table's caption needs, both have."""
 
 
 def summarise_groups(frame: pd.DataFrame, views: GroupViews) -> list[GroupSummary]:

@@ -65,8 +65,13 @@ class GroupViews:
         return dict(found)
 
     def draws(self, key: str, attribute: str) -> np.ndarray:
-        """(B,) `acc` of the test part in every resample of its patients, of a cell that `metrics` knows."""
-        text = self.store.view(key, self._name("group-bootstrap"))[attribute]
+        """(B,) `acc` of the test part in every resample of its patients, of a cell that `metrics` knows.
+
+        NaN where the cell does not judge the attribute.
+        """
+        text = self.store.view(key, self._name("group-bootstrap")).get(attribute)
+        if text is None:
+            return np.full(self.resamples, np.nan)
         return np.frombuffer(base64.b64decode(text), dtype="<f4").astype(np.float64)
 
     def floors(self, key: str) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
@@ -277,9 +282,9 @@ def _set_floors(units: pd.DataFrame, counts: Any) -> dict[str, dict[str, float]]
     for ending, rows in (("", units), (PATIENTS, units.drop_duplicates("patient"))):
         rates = retrieval.random_retrieval(grid, rows[list(ATTRIBUTES)].to_numpy())
         random |= {f"{name}{ending}": value for name, value in rates.items()}
-    random["distinct_top"] = (
-        len(units) * -np.expm1(len(grid) * np.log1p(-1 / len(units))) if len(units) > 1 else 1.0
-    )
+    random["distinct_top"] = float(
+        len(units) * (1 - (1 - 1 / len(units)) ** len(grid))
+    )  # units with replacement
     return {"constant": constant, "random": random}
 
 

@@ -8,7 +8,7 @@ _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "±": r"$\pm$", "×": r"$\times$", "−": r"$-$", "–": "--", "†": r"$^\dagger$", "≥": r"$\geq$", "≤": r"$\leq$",
-    "·": r"$\cdot$", "\n": " ", "\u00a0": "~",
+    "·": r"$\cdot$", "β": r"$\beta$", "\n": " ", "\u00a0": "~",
 }  # fmt: skip
 
 _FIT = (

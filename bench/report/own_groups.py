@@ -15,7 +15,7 @@ from bench.run.plan import Plan, Row
 from bench.run.store import Store
 from bench.run.suite import Suite
 
-_SIGNS = str.maketrans({"-": "–", "<": "≤", "=": ""})
+_ATTRIBUTES = ("class", "sex", "age")  # in the order of codes
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class OwnGroups:
         name: of the corpus, and of its task where a suite has the corpus twice; fit to name a file.
         values: names of the values of class, sex and age, in the order of their codes.
         queries: (Q, P) float32 prototypes; codes: (Q, 3) their class, sex and age bin.
-        means: (M, P) float32 means of the attribute sets, NaN where empty; in the order of `codes`.
+        means: (M, P) float32 means of the attribute sets, NaN where empty; mean_codes: (M, 3).
         points: (S, P) float32 validation units; point_codes: (S, 3), -1 unknown.
         nearest: the nearest validation units of each query, one a patient, with `query`, `rank`, `distance`.
         digest: of what was drawn from: SHA-256 of the sample.
@@ -40,6 +40,7 @@ class OwnGroups:
     queries: np.ndarray
     codes: np.ndarray
     means: np.ndarray
+    mean_codes: np.ndarray
     points: np.ndarray
     point_codes: np.ndarray
     nearest: pd.DataFrame
@@ -76,9 +77,7 @@ def _read(plan: Plan, store: Store, row: Row, name: str) -> OwnGroups:
         raise TypeError(f"cell {row.key[:12]} is a {cell.stage} cell, not of groups; plan again")
     corpus = next(corpus for corpus in plan.corpora.values() if corpus.fingerprint == cell.corpus)
     values = store.read_json(row.key, "grouping.json")["values"]
-    values["age"] = [
-        age.translate(_SIGNS) if age[0] == "<" else age.replace("-", "–") for age in values["age"]
-    ]
+    values["age"] = [age.replace("<=", "≤").replace("-", "–") for age in values["age"]]
     content = store.read(row.key, "sample.npz")
     sample = np.load(io.BytesIO(content))
     table = Result.from_bytes("rankings", store.read(row.key, "rankings.parquet")).table
@@ -88,10 +87,11 @@ def _read(plan: Plan, store: Store, row: Row, name: str) -> OwnGroups:
         row=row,
         cell=cell,
         corpus=corpus,
-        values={attribute: values[attribute] for attribute in ("class", "sex", "age")},
+        values={attribute: values[attribute] for attribute in _ATTRIBUTES},
         queries=sample["queries"],
         codes=sample["query_codes"],
         means=sample["means"],
+        mean_codes=np.indices([len(values[name]) for name in _ATTRIBUTES]).reshape(len(_ATTRIBUTES), -1).T,
         points=sample["points"],
         point_codes=sample["codes"],
         nearest=table.sort_values(["query", "rank"], ignore_index=True),

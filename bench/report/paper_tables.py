@@ -1,12 +1,13 @@
 """A paper's tables with our numbers beside the published ones, a verdict for each, and our controls below."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bench.data.corpus import PreparedCorpus
 from bench.report import words
-from bench.report.published import Layout, LayoutRow, Number, Verdict, judge, layouts, published
+from bench.report.layout import Layout, LayoutRow
+from bench.report.published import Number, Verdict, judge, layouts, published
 from bench.report.summary import Entry, Score, Setting, Summary
 from bench.report.table import DASH, Cell, Column, Footnotes, Table, TableRow
 from bench.report.tables import context, named, score_data
@@ -57,7 +58,7 @@ def _score_table(
         rows.append(_published_row(layout, row, numbers[row.row], _Ours(summary, entry, verdict), notes))
     rows += [_own_row(_Ours(summary, entry, None), notes) for entry in entries.values()]
     title = words.title(f"{layout.title}; published and ours.", summary.setting.simulated)
-    caption = f"{words.conditions(summary, suite)} {_general(layout)}"
+    caption = f"{words.conditions(summary, suite)} {general(layout.table_footnotes)}"
     columns = _score_columns(layout, summary)
     return Table(name, title, caption, columns, tuple(rows), tuple(notes.texts), context(summary))
 
@@ -70,10 +71,15 @@ def _score_columns(layout: Layout, summary: Summary) -> tuple[Column, ...]:
     return (*lead, *map(Column, heads), Column("verdict", left=True))
 
 
-def _general(layout: Layout) -> str:
+def general(footnotes: Sequence[str]) -> str:
+    """What a caption says of every table with published numbers.
+
+    Args:
+        footnotes: those about the whole table, which are its first.
+    """
     return (
         "Published numbers are reported, not reproduced; the verdict says whether ours can be held against them."
-        + words.see_notes(len(layout.table_footnotes))
+        + words.see_notes(len(footnotes))
     )
 
 

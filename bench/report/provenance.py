@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.metrics.classification import VERSION
+from bench.metrics import classification, clustering, retrieval
 from bench.run.plan import Plan
 from bench.run.status import Status
 from bench.run.store import Store
@@ -18,14 +18,14 @@ def provenance(plan: Plan, store: Store, frame: pd.DataFrame, resamples: int) ->
     """Of the rows of one results folder.
 
     Args:
-        frame: rows of `build_frame`.
+        frame: rows of `build_frame` and `build_group_frame`.
 
     Returns:
         Plain values: what ran on what and when (from the cells, never the time of the report), corpora with
         fingerprint and licence, cells by status, and one hash over the keys of all cells reported.
     """
     rows = frame.drop_duplicates(
-        ["label", "corpus", "task", "fraction", "seed_index", "lead_set", "eval_lead_set"]
+        ["label", "corpus", "task", "fraction", "seed_index", "lead_set", "eval_lead_set", "grouping"]
     )
     done = rows[rows["status"] == Status.DONE.value]
     keys = sorted({*done["key"], *done["fit_key"]})
@@ -45,9 +45,17 @@ def provenance(plan: Plan, store: Store, frame: pd.DataFrame, resamples: int) ->
         "compute_seconds": round(sum(cell["seconds"] for cell in cells), 1),
         **listed,
         "packages": _packages(cells),
-        "metric_version": VERSION,
+        "metric_versions": _versions(rows),
         "resamples": resamples,
     }
+
+
+def _versions(rows: pd.DataFrame) -> dict[str, int]:
+    """Of the metrics that these rows use."""
+    scored = {"classification": classification.VERSION}
+    grouped = {"clustering": clustering.VERSION, "retrieval": retrieval.VERSION}
+    asked = rows["grouping"] != ""
+    return ({} if asked.all() else scored) | (grouped if asked.any() else {})
 
 
 def _corpora(plan: Plan, rows: pd.DataFrame) -> list[dict[str, Any]]:

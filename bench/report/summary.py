@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import groupby
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import pandas as pd
@@ -147,7 +147,15 @@ class Summary:
         return [entry for entry in self.entries if not self.score(entry)]
 
 
-def names(summaries: Sequence[Summary]) -> list[str]:
+class HasSetting(Protocol):
+    """Whatever is about one setting."""
+
+    @property
+    def setting(self) -> Setting:
+        """What all of its numbers have in common."""
+
+
+def names(summaries: Sequence[HasSetting]) -> list[str]:
     """A name a setting: corpus and task, and whatever else tells settings of one suite apart."""
     axes = ("split", "encoder", "lead_set", "eval_lead_set")
     vary = [axis for axis in axes if len({getattr(summary.setting, axis) for summary in summaries}) > 1]
@@ -229,6 +237,7 @@ def _score(rows: Sequence[Any], wanted: int, views: MetricViews) -> Score:
 
 
 def missing_of(rows: Sequence[Any]) -> tuple[Missing, ...]:
+    """Rows of the frame without a result, put together by status and reason."""
     found: dict[tuple[str, str], list[Any]] = {}
     for row in rows:
         found.setdefault((row.status, row.reason), []).append(row)

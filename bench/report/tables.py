@@ -10,7 +10,9 @@ from typing import Any, Literal
 import numpy as np
 
 from bench.report import words
+from bench.report.board_groups import group_columns, with_groups
 from bench.report.frame import HEADLINE
+from bench.report.group_summary import AnySummary, GroupEntry, GroupSummary
 from bench.report.stats import can_separate, rank_intervals, ranks, tie_groups
 from bench.report.summary import Entry, Score, Summary
 from bench.report.table import DASH, Cell, Column, Footnotes, Table, TableRow
@@ -49,29 +51,34 @@ def standings(summary: Summary, fraction: float, selection: str = "subset") -> d
     }
 
 
-def context(summary: Summary) -> dict[str, Any]:
+def context(summary: AnySummary) -> dict[str, Any]:
     """What stands in every row of a CSV, so that none of its numbers can be taken for another corpus's."""
     setting = summary.setting
     names = ("suite", "scale", "corpus", "simulated", "task", "split", "encoder", "lead_set", "eval_lead_set")
     return {name: getattr(setting, name) for name in names}
 
 
-def board(summary: Summary, suite: Suite, resamples: int) -> Table:
-    """Every strategy at every label fraction, with rank, uncertainty, supervision and cost."""
+def board(summary: Summary, suite: Suite, resamples: int, groups: GroupSummary | None = None) -> Table:
+    """Every strategy at every label fraction, with rank, uncertainty, supervision and cost.
+
+    Args:
+        groups: of the same setting; its headline numbers are the last columns.
+    """
     notes = Footnotes()
     second = _second_selection(summary)
     places = [(fraction, "subset") for fraction in summary.fractions[:-1]] + (
         [(second, "all")] if second else []
     )
     at = {place: standings(summary, *place) for place in [(summary.headline, "subset"), *places]}
+    grouped = group_columns(groups)
     rows = tuple(
-        _board_row(summary, entry, block, places, at, notes)
+        with_groups(_board_row(summary, entry, block, places, at, notes), entry.label, grouped, groups)
         for block, entries in _blocks(summary)
         for entry in entries
     )
     what = f"{suite.title}: macro one-vs-rest AUROC on the test part."
-    more = _explained(summary, suite, resamples)
-    columns = _board_columns(summary, places, notes)
+    more = " ".join([_explained(summary, suite, resamples), *(one.explained for one in grouped)])
+    columns = (*_board_columns(summary, places, notes), *(one.column for one in grouped))
     return make_table("board", what, summary, suite, columns, rows, notes, more)
 
 
@@ -147,7 +154,7 @@ def _board_data(summary: Summary, entry: Entry, standing: Standing | None) -> di
     return data | entry.cost | {"no_result": " | ".join(words.missing_notes(entry, summary.headline))}
 
 
-def named(entry: Entry) -> dict[str, str]:
+def named(entry: Entry | GroupEntry) -> dict[str, str]:
     """How every CSV names a row: the label that the command line takes, and the title that tables print."""
     return {"label": entry.label, "title": entry.name}
 
@@ -205,7 +212,7 @@ def board_rows(summary: Summary, make: Callable[[str, Entry], TableRow]) -> tupl
 def make_table(
     name: str,
     what: str,
-    summary: Summary,
+    summary: AnySummary,
     suite: Suite,
     columns: tuple[Column, ...],
     rows: tuple[TableRow, ...],

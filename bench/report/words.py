@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from bench.report.group_summary import AnySummary, GroupEntry
 from bench.report.stats import Seeds
 from bench.report.summary import Entry, Score, Summary
 from bench.report.table import DASH
@@ -17,7 +18,8 @@ INTERVAL = "95\u00a0% interval over test patients"
 
 def points(value: float) -> str:
     """A score times 100, one decimal."""
-    return DASH if value != value else f"{100 * value:.1f}".replace("-", "−")
+    text = DASH if value != value else f"{100 * value:.1f}".replace("-", "−")
+    return "0.0" if text == "−0.0" else text
 
 
 def gap(value: float, scale: float = 100) -> str:
@@ -44,7 +46,12 @@ def spread(seeds: Seeds) -> str:
 
 def spread_head(scores: Iterable[Score]) -> str:
     """The column head for `spread`: always says what it is."""
-    counts = {score.seeds.n for score in scores}
+    return spread_head_of(score.seeds for score in scores)
+
+
+def spread_head_of(spreads: Iterable[Seeds]) -> str:
+    """`spread_head` of scores over seeds."""
+    counts = {seeds.n for seeds in spreads}
     if counts <= {1}:
         return "spread (one seed: none)"
     if counts == {2}:
@@ -81,9 +88,7 @@ def paid_for(fields: tuple[str, ...]) -> str:
 
 def seed_notes(score: Score) -> tuple[str, ...]:
     """What a reader must know of a mean over seeds."""
-    notes = []
-    if score.seeds.n < score.wanted:
-        notes.append(f"{score.seeds.n} of {score.wanted} seeds; the others have no result")
+    notes = list(lost_seeds(score.seeds, score.wanted))
     if score.constant:
         learnt = ": the read-out learnt nothing from so few labels" if score.constant == "here" else ""
         notes.append(f"Every record got the same score{learnt}")
@@ -94,20 +99,27 @@ def seed_notes(score: Score) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def missing_notes(entry: Entry, fraction: float) -> tuple[str, ...]:
+def lost_seeds(seeds: Seeds, wanted: int) -> tuple[str, ...]:
+    """A note where some seeds are missing."""
+    return (f"{seeds.n} of {wanted} seeds; the others have no result",) if seeds.n < wanted else ()
+
+
+def missing_notes(entry: Entry | GroupEntry, fraction: float) -> tuple[str, ...]:
     """Why an entry has no result at a label fraction, one line a reason."""
     lines = (f"{m.status}: {m.reason}" for m in entry.missing if fraction in m.fractions)
     return tuple(dict.fromkeys(lines))
 
 
-def conditions(summary: Summary, suite: Suite) -> str:
+def conditions(summary: AnySummary, suite: Suite) -> str:
     """Corpus, task, split, scale, encoder, leads, input and budget of every number in a table."""
     s = summary.setting
     leads = s.lead_set if s.lead_set == s.eval_lead_set else f"{s.lead_set}, evaluated on {s.eval_lead_set}"
     encoder = ", ".join(
         [s.encoder, *(f"{name} {value}" for name, value in sorted(suite.encoder.arguments.items()))]
     )
-    classes = f", {summary.kept} of {summary.total} classes" if summary.kept < summary.total else ""
+    classes = ""
+    if isinstance(summary, Summary) and summary.kept < summary.total:
+        classes = f", {summary.kept} of {summary.total} classes"
     return (
         f"Corpus {s.title}, task {s.task}, split {s.split or 'unknown'},"
         f" {counted(summary.records, 'test record')}{classes}; scale {s.scale};"
@@ -116,7 +128,7 @@ def conditions(summary: Summary, suite: Suite) -> str:
     )
 
 
-def _measured(summary: Summary) -> str:
+def _measured(summary: AnySummary) -> str:
     """Where measurements come from, if any row needs some that we computed."""
     needed = any("measurements" in entry.paid_for for entry in summary.entries)
     return (
@@ -129,7 +141,7 @@ def counted(count: int, thing: str) -> str:
     return f"{count:,} {thing}{'s' * (count != 1)}"
 
 
-def titles(entries: Iterable[Entry]) -> dict[str, str]:
+def titles(entries: Iterable[Entry | GroupEntry]) -> dict[str, str]:
     """What tables print for each label."""
     return {entry.label: entry.name for entry in entries}
 

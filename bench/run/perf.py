@@ -72,7 +72,9 @@ def _fit(plan: Plan, row: Row) -> Fit | None:
 
 def _prepared(corpus: PreparedCorpus, job: Job, cell: FitCell, kind: type[Strategy], budget: Budget) -> Fit:
     count = len(job.rows.labelled if kind.labelled_only else job.rows.train)
-    info = make_info(corpus, cell.input, cell.lead_set, count, cell.task, budget.steps)
+    info = make_info(
+        corpus, cell.input, cell.lead_set, count, cell.task, budget.steps, cell.counts, cell.edges
+    )
     encoder = encoders()[cell.encoder.name]
     recipe = Recipe(kind, encoder, cell.encoder.arguments, cell.strategy.params, info)
     setting = Setting(cell.input, cell.lead_set, job.rows, cell.task, budget, Seeds(0, 0), cell.precision)

@@ -234,6 +234,8 @@ class Fit:
         if self.selection.state:
             self.strategy.load_state_dict(self.selection.state)
         self.strategy.eval()
+        with threadpool_limits(1):
+            self.strategy.on_fit_end(self.training())
 
     @torch.no_grad()
     def _embed_all(self, rows: Tensor | None = None) -> Tensor:

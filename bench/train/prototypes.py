@@ -10,6 +10,8 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
+from bench.nn.kmeans import nearest
+
 Attribute = Literal["class", "sex", "age"]
 
 GROUPED: tuple[Attribute, ...] = ("class", "sex", "age")
@@ -73,7 +75,10 @@ class Prototypes:
         return embedding
 
     def prototypes(self) -> Tensor | None:
-        """(G, P) one point a group, in the space of `project`; None where groups come from a head."""
+        """(G, P) one point a group, in the space of `project`, infinite where a group has none.
+
+        None where groups come from a head.
+        """
         return None
 
     def attributes(self) -> Tensor | None:
@@ -96,4 +101,4 @@ class Prototypes:
             raise NotImplementedError(
                 f"{type(self).__name__} has no prototypes and must define `groups` and `assign`"
             )
-        return torch.cdist(self.project(embedding).float(), points.float()).argmin(1)
+        return nearest(self.project(embedding), points)

@@ -332,6 +332,9 @@ class Strategy(nn.Module):
     def on_step_end(self, step: Step) -> None:
         """Called after every optimiser step, for averages and queues."""
 
+    def on_fit_end(self, training: Training) -> None:
+        """Called once after the last step, with the selected weights, for what is fitted on the final embeddings."""
+
     def embed(self, batch: Batch) -> Tensor:
         """(B, D) what downstream sees of scaled instances; default: the encoder's output."""
         embedding: Tensor = self.encoder(batch.signal)

@@ -1,5 +1,6 @@
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -42,27 +43,27 @@ def test_converges_where_every_centre_is_the_mean_of_its_points():
     assert (means - centres).square().sum() <= 1e-5 * points.var(0).sum()
 
 
-def test_more_restarts_are_no_worse():
-    points, _ = blobs(12, 10, 4, sd=1.0)
+def test_more_restarts_find_less_inertia():
+    points, _ = blobs(12, 10, 2, sd=1.0)
 
-    def inertia(restarts: int) -> float:
-        centres, ids = kmeans(points, 12, seed=5, restarts=restarts)
+    def inertia(seed: int, restarts: int) -> float:
+        centres, ids = kmeans(points, 12, seed, restarts)
         return (points - centres[ids]).square().sum().item()
 
-    assert inertia(20) <= inertia(1) * (1 + 1e-6)
-    assert inertia(20) < min(inertia(1), 1e9) or inertia(1) == pytest.approx(inertia(20))
+    assert sum(inertia(s, 20) for s in range(5)) < 0.99 * sum(inertia(s, 1) for s in range(5))
 
 
 def test_the_seed_decides_and_nothing_else_moves():
     points = torch.randn(300, 4, generator=seeded(4), dtype=torch.float64)
-    before, state = points.clone(), torch.get_rng_state()
+    before = points.clone()
+    state = np.random.get_state()[1].copy()  # noqa: NPY002 scikit-learn's default generator
     first = kmeans(points, 7, seed=2**40 + 3, restarts=1)
     torch.randn(3)
     again = kmeans(points, 7, seed=2**40 + 3, restarts=1)
     assert torch.equal(first[0], again[0]) and torch.equal(first[1], again[1])
     assert not torch.equal(kmeans(points, 7, seed=4, restarts=1)[0], first[0])
     assert torch.equal(points, before)
-    del state
+    assert np.array_equal(np.random.get_state()[1], state)  # noqa: NPY002
 
 
 @pytest.mark.parametrize("copies", [1, 4])

@@ -1,3 +1,4 @@
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +10,12 @@ import yaml
 from bench.data.corpus import Task
 from bench.report import published as module
 from bench.report.frame import build_frame
+from bench.report.layout import Check, GroupLayout, Layout, LayoutRow
 from bench.report.paper_tables import paper_tables
-from bench.report.published import Check, Layout, LayoutRow, judge, layouts, papers, published
+from bench.report.published import judge, layouts, papers, published
 from bench.report.summary import summarise
 from bench.report.views import MetricViews, ReportError
-from bench.run.suite import suite_files
+from bench.run.suite import load_suite, suite_files
 from tests.report.hand_made import make_bench
 
 
@@ -33,14 +35,41 @@ def test_every_label_of_a_layout_is_an_entry_of_the_papers_suite():
         suite = yaml.safe_load(suite_files()[paper].read_text())
         entries = [e if isinstance(e, str) else e.get("label", e["strategy"]) for e in suite["entries"]]
         for layout in layouts(paper).values():
-            if layout.kind == "scores":
-                assert {row.label for row in layout.rows if row.label} <= set(entries)
+            if layout.kind != "class_sizes":
+                assert {label for row in _rows(layout) for label in _labels(row)} <= set(entries)
+
+
+def test_every_row_of_groups_is_grouped_so_by_the_suite():
+    suite = load_suite("crocs", "quick")
+    asked = {(e.label, g) for e in suite.entries for g in e.groupings or suite.groupings}
+    for layout in layouts("crocs").values():
+        assert {(label, row.grouping) for row in _rows(layout) for label in _labels(row)} <= asked
+
+
+def test_only_ids_without_a_meaning_are_mapped():
+    for layout in layouts("crocs").values():
+        for row in _rows(layout):
+            bare = row.grouping == "kmeans" or row.label in ("sela", "deepcluster", "iic")
+            assert row.values == ("mapped" if bare else "read off")
+
+
+def _rows(layout):
+    return [*layout.rows, *(layout.controls if isinstance(layout, GroupLayout) else ())]
+
+
+def _labels(row):
+    return {label for label in (row.label, *getattr(row, "labels", {}).values()) if label}
 
 
 def test_every_footnote_of_a_layout_exists_and_is_used():
     for paper in papers():
         for layout in layouts(paper).values():
-            used = {key for row in layout.rows for key in row.footnotes} | set(layout.table_footnotes)
+            used = {key for row in _rows(layout) for key in row.footnotes} | set(layout.table_footnotes)
+            for row in layout.rows if isinstance(layout, GroupLayout) else ():
+                assert set(row.cells) <= set(layout.corpora)
+                for cells in row.cells.values():
+                    assert set(cells) <= set(layout.columns())
+                    used |= {key for keys in cells.values() for key in keys}
             assert used == set(layout.footnotes)
 
 
@@ -50,6 +79,50 @@ def test_published_values_of_good_views():
     assert values["table1", "Strategy 4 (Rhythms)"] == (99.3, 0.0)
     assert values["table2", "All"][0] == 10369
     assert len(values) == 12
+
+
+def test_published_values_of_crocs():
+    values = {(n.table, n.row, n.corpus, n.cell): (n.mean, n.spread) for n in published("crocs")}
+    assert len(values) == 148
+    assert values["table1a", "CP CROCS", "chapman", "class_acc"] == (90.3, 0.8)
+    assert values["table1b", "CP CROCS", "ptbxl", "age_acc"] == (19.5, 0.2)
+    assert values["table2", "DTC", "ptbxl", "precision_at_5/2"] == (52.5, 16.0)
+    assert values["table2", "TP CROCS", "chapman", "precision_at_10/3"] == (36.9, 7.0)
+    lost = values["table3a", "NCE-soft tau_w!=inf", "chapman", "class_acc"]
+    assert lost[0] == 89.8
+    assert math.isnan(lost[1])
+    assert ("table1a", "KM raw", "ptbxl", "class_acc") not in values
+
+
+@pytest.fixture
+def crocs(tmp_path, monkeypatch) -> Path:
+    folder = tmp_path / "papers" / "crocs"
+    shutil.copytree(module.PAPERS / "crocs", folder)
+    monkeypatch.setattr(module, "PAPERS", folder.parent)
+    return folder
+
+
+def _change(folder, change):
+    content = yaml.safe_load((folder / "tables.yaml").read_text())
+    change(content)
+    (folder / "tables.yaml").write_text(yaml.safe_dump(content))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c["table1a"]["metrics"].remove("class_ami"), "table1a, 'SeLA': class_ami on chapman"),
+        (lambda c: c["table3b"].update(corpora={"chapman": {}}), "'NCE-hard': sex_acc on ptbxl"),
+        (lambda c: c["table2"]["rows"].pop(1), "no row for table2, 'TP CROCS'"),
+        (lambda c: c["ablation_beta"].pop("unpublished"), "ablation_beta must have published numbers"),
+        (lambda c: c["table1b"].update(unpublished="lost"), "table1b must have published numbers"),
+        (lambda c: c["table1a"]["rows"][0].update(grouping="owned"), "GroupLayout rows.0.grouping"),
+    ],
+)
+def test_a_group_layout_must_hold_every_published_cell_of_every_corpus(crocs, change, message):
+    _change(crocs, change)
+    with pytest.raises(ReportError, match=message):
+        layouts("crocs")
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ from bench.train.fit import Fit, Seeds
 from bench.train.strategy import Strategy
 
 KINDS = ("slow", "wide", "fast", "flutter")
-ENCODERS: dict[str, Any] = {"resnet": (ResNet1d18, {"width": 4, "dim": 8})}
 
 
 class LeadPower(Encoder):
@@ -41,7 +40,7 @@ class LeadPower(Encoder):
         return [list(self.linear.parameters())]
 
 
-ENCODERS["power"] = (LeadPower, {})
+ENCODERS: dict[str, Any] = {"resnet": (ResNet1d18, {"width": 4, "dim": 8}), "power": (LeadPower, {})}
 
 
 def grouped_corpus(folder: Path, records: int = 80) -> PreparedCorpus:

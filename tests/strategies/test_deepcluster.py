@@ -51,7 +51,7 @@ def test_whitening_makes_the_covariance_the_identity(components):
     spread = torch.linalg.eigvalsh(points.double().T.cov(correction=0)).flip(0)[:components]
     shrunk = spread / (spread + 1e-5 * spread[0])  # what the added variance leaves of each
     assert torch.allclose(covariance, torch.diag(shrunk), atol=1e-8)
-    assert shrunk.min() > 0.98
+    assert shrunk.min() > 0.95
 
 
 @pytest.mark.parametrize("points", [torch.full((20, 12), 0.7), torch.randn(20, 1).expand(20, 12)])
@@ -114,6 +114,15 @@ def test_separated_groups_are_found_through_the_whitening():
     assert adjusted_mutual_info_score(groups, strategy.labels) >= 0.9
     entropy, share, change = strategy.health.tolist()
     assert (entropy, share, change) == pytest.approx((1, 0.25, 1), abs=0.02)
+
+
+def test_training_keeps_the_groups_it_found(corpus):
+    """Of kinds that lie apart from the start: an epoch of five steps is too short to learn others."""
+    fit = grouping_fit(corpus, DeepCluster, steps=30, encoder="power", scaling="none").run()
+    with torch.no_grad():
+        ids = fit.strategy.assign(fit.training().embed())
+    assert adjusted_mutual_info_score(kinds(80), ids) >= 0.9
+    assert fit.health[-1]["label_change"] == 0
 
 
 def test_assignment_is_the_nearest_centre_of_the_unit_whitened_embeddings():

@@ -14,7 +14,7 @@ from bench.train.strategy import Field, Fields, Step, Training, Views
 from tests.strategies.making import batch, generator, info, make, signals
 
 EDGES = (50.0,)
-STEPS = 24
+STEPS = 8
 
 
 def told(classes=2, instances=80, edges=EDGES, **more):
@@ -133,25 +133,28 @@ def test_the_main_loss_is_divergence_plus_clusters_times_the_mean_squared_differ
     views = strategy.views(b, generator())
     assert len(views.signal) == 2 * len(b.signal)
     step = Step(99, 100, 9, MAIN)
-    log_q = log_assignments(strategy.project(strategy.encoder(views.signal)), strategy.centres)
+    z = strategy.project(strategy.encoder(views.signal))
+    log_q = log_assignments(z, strategy.centres).detach()
     first, second = log_q.exp().chunk(2)
     p = strategy.targets
     kl = sum(float((p[i] * (p[i].log() - log_q[i])).sum()) for i in range(80)) / 80
     expected = kl + 7.0 * 8 * float(torch.nn.functional.mse_loss(first, second))
-    assert float(strategy.loss(b, views, step).total) == pytest.approx(expected, rel=1e-4)
+    assert float(strategy.loss(b, views, step).total.detach()) == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_ensemble_counts_from_the_second_visit_on():
     strategy, b, _, _ = begun(MAIN, consistency="ensemble")
     views = Views.of(b.signal)
     step = Step(99, 100, 9, MAIN)
-    assert float(strategy.loss(b, views, step).parts["consistency"]) == 0
-    assert float(strategy.loss(b, views, step).parts["consistency"]) < 1e-9  # the same assignments again
+    first, again = (strategy.loss(b, views, step).parts["consistency"].detach() for _ in range(2))
+    assert float(first) == 0
+    assert float(again) < 1e-9  # the same assignments again
     moved = Views.of(b.signal.roll(1, 1))
-    earlier = strategy.ensemble(b.index)[0]
-    q = log_assignments(strategy.project(strategy.encoder(moved.signal)), strategy.centres).exp()
-    expected = float((q - earlier).square().sum(1).mean())
-    assert float(strategy.loss(b, moved, step).parts["consistency"]) == pytest.approx(expected, rel=1e-4)
+    earlier, _ = strategy.ensemble(b.index)
+    z = strategy.project(strategy.encoder(moved.signal)).detach()
+    expected = (log_assignments(z, strategy.centres).exp() - earlier).square().sum(1).mean()
+    found = strategy.loss(b, moved, step).parts["consistency"].detach()
+    assert float(found) == pytest.approx(float(expected.detach()), rel=1e-4)
 
 
 def test_the_ramp():
@@ -166,7 +169,8 @@ def test_pretraining_is_cross_entropy_of_the_labelled():
     assert len(views.signal) == len(b.signal)
     logits = strategy.head(strategy.encoder(views.signal))
     expected = torch.nn.functional.cross_entropy(logits[labelled], sets[labelled, 0])
-    assert float(strategy.loss(b, views, Step(0, 9, 0, 0)).total) == pytest.approx(float(expected), rel=1e-5)
+    found = strategy.loss(b, views, Step(0, 9, 0, 0)).total.detach()
+    assert float(found) == pytest.approx(float(expected.detach()), rel=1e-5)
 
 
 @pytest.mark.parametrize("params", [{}, {"link": "kmeans"}, {"consistency": "ensemble"}, {"anchor": 0.5}])
@@ -177,9 +181,9 @@ def test_separated_groups_keep_their_attributes(params):
     for number, phase in enumerate(strategy.phases()):
         strategy.on_phase_start(number, training(strategy, b))
         optimiser = torch.optim.Adam([p for group in phase.groups for p in group["params"]], lr=1e-2)
-        for epoch in range(10):
+        for epoch in range(4):
             strategy.on_epoch_start(epoch, training(strategy, b))
-            strategy.on_step_start(now := Step(step, 30, epoch, number))
+            strategy.on_step_start(now := Step(step, 12, epoch, number))
             optimiser.zero_grad()
             strategy.loss(b, strategy.views(b, generator(step)), now).total.backward()
             optimiser.step()
@@ -190,8 +194,8 @@ def test_separated_groups_keep_their_attributes(params):
     assert gap > 0.1
 
 
-@pytest.mark.parametrize("recipe", ["crocs", "kmeans", "ensemble", "published"])
-def test_a_fit_goes_through_its_phases_and_resumes_in_each(tmp_path, recipe):
+@pytest.mark.parametrize(("recipe", "stop"), [("crocs", 2), ("crocs", 3), ("kmeans", 6), ("ensemble", 7)])
+def test_a_fit_goes_through_its_phases_and_resumes_in_each(tmp_path, recipe, stop):
     stand = Stand(DTC, DTC.recipes[recipe] | {"pretraining": 0.25, "warm_up": 0.25}, tmp_path)
     seen = []
     fit = stand.fit(steps=STEPS)
@@ -199,12 +203,11 @@ def test_a_fit_goes_through_its_phases_and_resumes_in_each(tmp_path, recipe):
     fit.strategy.on_phase_start = lambda phase, t: (seen.append(f"begin {phase}"), begin(phase, t))[1]
     fit.strategy.loss = lambda b, v, step: (seen.append(step.phase), loss(b, v, step))[1]
     fit.run()
-    assert seen == ["begin 0", *[0] * 6, "begin 1", *[1] * 6, "begin 2", *[2] * 12]
+    assert seen == ["begin 0", 0, 0, "begin 1", 1, 1, "begin 2", 2, 2, 2, 2]
     assert {"usage_entropy", "largest_share", "label_change", "centre_gap"} <= set(fit.health[-1])
-    for stop in (6, 9, 17):
-        state = to_bytes(stand.fit(steps=STEPS).run(until=stop).state())
-        resumed = stand.fit(steps=STEPS).restore(from_bytes(state)).run()
-        assert state_hash(resumed.strategy) == state_hash(fit.strategy)
+    state = to_bytes(stand.fit(steps=STEPS).run(until=stop).state())
+    resumed = stand.fit(steps=STEPS).restore(from_bytes(state)).run()
+    assert state_hash(resumed.strategy) == state_hash(fit.strategy)
 
 
 def test_phases_train_their_own_parameters(tmp_path):

@@ -1,0 +1,97 @@
+"""What a page and a results folder show of one setting: which tables stand in full, and which are folded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from bench.report.board import Section
+from bench.report.details import classes, comparisons, cost, methods, no_result
+from bench.report.group_summary import AnySummary, GroupSummary
+from bench.report.group_tables import group_tables
+from bench.report.paper_group_tables import paper_group_tables
+from bench.report.paper_tables import corpus_of, paper_tables, use_of
+from bench.report.summary import Setting, Summary
+from bench.report.table import Table
+from bench.report.tables import board, selection
+from bench.report.words import titles
+from bench.run.plan import Plan
+from bench.run.suite import Suite
+
+_IN_FULL = ("clustering_class", "retrieval")  # of our tables of groupings, where nothing is scored
+
+
+@dataclass(frozen=True)
+class Shown:
+    """All results of one setting: scores, groupings, or both."""
+
+    scores: Summary | None
+    groups: GroupSummary | None
+
+    @property
+    def any(self) -> AnySummary:
+        """The scores where there are some."""
+        found = self.scores or self.groups
+        if found is None:
+            raise ValueError("a setting without any result is none")
+        return found
+
+    @property
+    def setting(self) -> Setting:
+        """What every number has in common."""
+        return self.any.setting
+
+
+def by_setting(
+    plan: Plan, suite: Suite, scores: Sequence[Summary], groups: Sequence[GroupSummary]
+) -> list[Shown]:
+    """Scores and groupings of each setting side by side, in the plan's order.
+
+    Summaries leave here knowing whether their corpus's measurements were computed, and by what.
+    """
+    scored = {summary.setting: replace(summary, measured=_source(plan, suite, summary)) for summary in scores}
+    grouped = {
+        summary.setting: replace(summary, measured=_source(plan, suite, summary)) for summary in groups
+    }
+    return [Shown(scored.get(setting), grouped.get(setting)) for setting in scored | grouped]
+
+
+def _source(plan: Plan, suite: Suite, summary: AnySummary) -> str:
+    return str(corpus_of(plan, suite, summary.setting).facts.get("measured", ""))
+
+
+def section(plan: Plan, suite: Suite, shown: Shown, name: str, resamples: int) -> Section:
+    """A paper's suite shows the paper's tables first, ours folded; any other suite shows ours.
+
+    Args:
+        name: of the setting.
+    """
+    here = suite.on(use_of(plan, suite, shown.setting))
+    ours, details = _score_tables(shown, here, resamples)
+    grouped = group_tables(shown.groups, here) if shown.groups else []
+    if shown.scores is None:
+        ours = [table for table in grouped if table.name in _IN_FULL]
+    details = [*(table for table in grouped if table not in ours), *details]
+    paper = [*(paper_tables(plan, shown.scores, suite) if shown.scores else [])]
+    paper += paper_group_tables(plan, shown.groups, suite) if shown.groups else []
+    full, folded = (paper, [*ours, *details]) if paper else (ours, details)
+    everywhere = [
+        methods(shown.any, here),
+        no_result(shown.any, here, shown.groups if shown.scores else None),
+    ]
+    if shown.scores is None:
+        everywhere.insert(0, cost(shown.any, here))
+    tables = tuple(full), (*folded, *everywhere)
+    return Section(name, shown.setting.simulated, titles(shown.any.entries), *tables)
+
+
+def _score_tables(shown: Shown, suite: Suite, resamples: int) -> tuple[list[Table], list[Table]]:
+    """The board, and what stands behind it."""
+    summary = shown.scores
+    if summary is None:
+        return [], []
+    by_class = classes(summary, suite)
+    details = [cost(summary, suite), *([by_class] if by_class else [])]
+    details += [selection(summary, suite)] if len(summary.fractions) > 1 else []
+    return [board(summary, suite, resamples, shown.groups)], [
+        *details,
+        comparisons(summary, suite, resamples),
+    ]
