@@ -11,18 +11,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.nn.kmeans import kmeans
-from bench.nn.perturb import gaussian, strong
+from bench.nn.perturb import perturb
 from bench.nn.prototypes import usage
 from bench.train.strategy import (
-    GROUPED,
-    Attribute,
     Batch,
     Encoder,
+    GroupParams,
     Info,
     Loss,
     Prototypes,
@@ -33,12 +32,10 @@ from bench.train.strategy import (
 )
 
 
-class DeepClusterParams(BaseModel):
+class DeepClusterParams(GroupParams):
     """Parameters of `DeepCluster`.
 
     Attributes:
-        attribute: whose number of values is the number of clusters K.
-        clusters: K itself; 0: as many as the attribute has values.
         perturbation: of what the network is trained on; see `bench.nn.perturb`.
         components: dimensions kept by the whitening, at most those of the embedding. It makes all of them equal,
             so that many, beside few instances, drown the groups.
@@ -47,10 +44,6 @@ class DeepClusterParams(BaseModel):
         balanced: draw instances evenly over clusters, as the paper says; else each once an epoch.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    attribute: Attribute = "class"
-    clusters: int = Field(default=0, ge=0)
     perturbation: Literal["strong", "gaussian"] = "strong"
     components: int = Field(default=64, gt=0)
     restarts: int = Field(default=0, ge=0)
@@ -85,7 +78,7 @@ class DeepCluster(Prototypes, Strategy):
         self, encoder: Encoder, params: Any, info: Info, parents: Mapping[str, Strategy] | None = None
     ) -> None:
         super().__init__(encoder, params, info, parents)
-        self.clusters = clusters_of(params, info)
+        self.clusters = self.params.groups(info.counts)
         kept = min(encoder.dim, params.components)
         self.head = nn.Linear(encoder.dim, self.clusters)
         self.register_buffer("labels", torch.full((info.instances,), -1))
@@ -97,16 +90,12 @@ class DeepCluster(Prototypes, Strategy):
     @classmethod
     def incompatible(cls, info: Info, params: DeepClusterParams) -> str | None:
         """The number of clusters is known, and at least 2."""
-        found = clusters_of(params, info)
-        if found < 2:
-            return f"{found} values of attribute {params.attribute!r} are known; set `clusters` to 2 or more"
-        return None
+        return params.too_few(info.counts)
 
     def views(self, batch: Batch, generator: torch.Generator) -> Views:
         """Every instance once, perturbed."""
-        if self.params.perturbation == "gaussian":
-            return Views.of(gaussian(batch.signal, generator))
-        return Views.of(strong(batch.signal, generator, self.info.rate))
+        how = self.params.perturbation
+        return Views.of(perturb(batch.signal, generator, how, self.info.rate))
 
     def loss(self, batch: Batch, views: Views, step: Step) -> Loss:
         """Cross-entropy with the instance's cluster; an instance without one does not count."""
@@ -160,11 +149,6 @@ class DeepCluster(Prototypes, Strategy):
     def prototypes(self) -> Tensor:
         """(K, P) centres of the last clustering; infinite where it found fewer distinct points than K."""
         return self.centres
-
-
-def clusters_of(params: DeepClusterParams, info: Info) -> int:
-    """K; 0 if it is not known."""
-    return params.clusters or info.counts[GROUPED.index(params.attribute)]
 
 
 def whitening(points: Tensor, components: int) -> tuple[Tensor, Tensor]:

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from bench.nn.heads import LinearHead
 from bench.nn.kmeans import kmeans
 from bench.nn.losses import classification_loss
-from bench.nn.perturb import gaussian, strong
+from bench.nn.perturb import perturb
 from bench.nn.prototypes import soft_weights, usage
 from bench.nn.student import (
     RunningAssignments,
@@ -207,12 +207,9 @@ class DTC(Prototypes, Strategy):
     def views(self, batch: Batch, generator: torch.Generator) -> Views:
         """One perturbed view, and a second where it is compared with the first."""
         twice = self.phase == MAIN and self.params.consistency == "perturbed"
-        return Views.of(*(self._perturb(batch.signal, generator) for _ in range(2 if twice else 1)))
-
-    def _perturb(self, signal: Tensor, generator: torch.Generator) -> Tensor:
-        if self.params.perturbation == "gaussian":
-            return gaussian(signal, generator)
-        return strong(signal, generator, self.info.rate)
+        how, rate = self.params.perturbation, self.info.rate
+        copies = (perturb(batch.signal, generator, how, rate) for _ in range(2 if twice else 1))
+        return Views.of(*copies)
 
     def loss(self, batch: Batch, views: Views, step: Step) -> Loss:
         """Cross-entropy of labels; afterwards the divergence from the targets, and consistency."""

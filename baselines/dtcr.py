@@ -32,10 +32,9 @@ from torch.nn import functional as F
 from bench.nn.augment import jitter
 from bench.nn.decoder import Decoder
 from bench.train.strategy import (
-    GROUPED,
-    Attribute,
     Batch,
     Encoder,
+    GroupParams,
     Info,
     Loss,
     Step,
@@ -47,12 +46,10 @@ from bench.train.strategy import (
 _HIDDEN = 128
 
 
-class DTCRParams(pydantic.BaseModel):
+class DTCRParams(GroupParams):
     """Parameters of `DTCR`.
 
     Attributes:
-        attribute: what the clusters are to find; its number of values is k.
-        clusters: k itself; 0: as `attribute` says.
         kmeans_weight: lambda, of the k-means loss.
         refresh: epochs from one computation of U to the next.
         share: of a record's instants, those that are shuffled in its fake.
@@ -62,10 +59,6 @@ class DTCRParams(pydantic.BaseModel):
         classifier: of real and fake: two linear layers in a row ('linear'), or with a ReLU between ('relu').
     """
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
-
-    attribute: Attribute = "class"
-    clusters: int = pydantic.Field(default=0, ge=0)
     kmeans_weight: float = pydantic.Field(default=0.1, ge=0)
     refresh: int = pydantic.Field(default=1, ge=1)
     share: float = pydantic.Field(default=0.2, gt=0, le=1)
@@ -97,7 +90,7 @@ class DTCR(Strategy):
         self, encoder: Encoder, params: Any, info: Info, parents: Mapping[str, Strategy] | None = None
     ) -> None:
         super().__init__(encoder, params, info, parents)
-        clusters = _clusters(info, self.params)
+        clusters = self.params.groups(info.counts)
         if clusters >= encoder.dim:
             raise ValueError(
                 f"{clusters} clusters span all {encoder.dim} dimensions of the embedding; take a longer one"
@@ -110,16 +103,13 @@ class DTCR(Strategy):
     @classmethod
     def incompatible(cls, info: Info, params: DTCRParams) -> str | None:
         """It is known how many clusters there are to be, and there is something to shuffle."""
-        clusters = _clusters(info, params)
-        if clusters < 1:
-            return f"it looks for the values of {params.attribute!r}, which are not known; set `clusters`"
         length = _block_length(info, params)
         if int(params.share * info.samples / length) < 2:
             return (
                 f"share {params.share:g} of {info.samples} samples has no two blocks of {length};"
                 " shorten `block` or raise `share`"
             )
-        return None
+        return params.too_few(info.counts)
 
     def on_epoch_start(self, epoch: int, training: Training) -> Iterable[nn.Parameter]:
         """The leading directions anew; before the first step, too."""
@@ -196,10 +186,6 @@ def shuffled(signal: Tensor, generator: torch.Generator, share: float = 0.2, blo
     time = torch.arange(samples, device=signal.device).repeat(rows, 1)
     time[:, : blocks * block] = (order[:, :, None] * block + within).flatten(1)
     return signal.gather(2, time[:, None].expand_as(signal))
-
-
-def _clusters(info: Info, params: DTCRParams) -> int:
-    return params.clusters or info.counts[GROUPED.index(params.attribute)]
 
 
 def _block_length(info: Info, params: DTCRParams) -> int:

@@ -9,8 +9,7 @@ one stays at its start; here both are trained. The official code picks sub-head 
 here the sub-head of least loss is taken, which its authors find to differ little (MNIST: 99.23 to 99.25 %).
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Iterable, Mapping
 from math import prod
 from typing import Any, Literal
 
@@ -19,13 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from bench.nn.mutual_information import information_loss, joint
-from bench.nn.perturb import gaussian, strong
+from bench.nn.perturb import gaussian, perturb
 from bench.nn.prototypes import usage
 from bench.train.strategy import (
-    GROUPED,
-    Attribute,
     Batch,
     Encoder,
+    GroupParams,
     Info,
     Loss,
     Prototypes,
@@ -39,12 +37,10 @@ _MEMORY = 0.95
 """Share that the running loss of a sub-head keeps at a step: it looks back over some twenty."""
 
 
-class IICParams(pydantic.BaseModel):
+class IICParams(GroupParams):
     """Parameters of `IIC`.
 
     Attributes:
-        attribute: what the clusters are to find; its number of values is K.
-        clusters: K itself; 0: as `attribute` says.
         auxiliary: clusters of the second, over-clustering head; None: as many as attribute sets; 0: no such head.
         heads: sub-heads of each head, which differ by their start.
         copies: perturbed copies of each instance; each makes a pair with the instance.
@@ -54,10 +50,6 @@ class IICParams(pydantic.BaseModel):
         main_epochs, auxiliary_epochs: how many epochs one head learns before it is the other's turn.
     """
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
-
-    attribute: Attribute = "class"
-    clusters: int = pydantic.Field(default=0, ge=0)
     auxiliary: int | None = pydantic.Field(default=None, ge=0)
     heads: int = pydantic.Field(default=5, ge=1)
     copies: int = pydantic.Field(default=3, ge=1)
@@ -99,20 +91,18 @@ class IIC(Prototypes, Strategy):
     @classmethod
     def incompatible(cls, info: Info, params: IICParams) -> str | None:
         """It is known how many clusters each head is to have, two at least."""
-        clusters, further = _clusters(info, params)
-        if clusters < 2:
-            return f"it looks for {clusters} values of {params.attribute!r}; set `clusters` to 2 or more"
-        if further < 2 and params.auxiliary != 0:
+        _, further = _clusters(info, params)
+        reason = params.too_few(info.counts)
+        if reason is None and further < 2 and params.auxiliary != 0:
             return f"auxiliary head of {further} clusters: set `auxiliary` to 2 or more, or to 0 for none"
-        return None
+        return reason
 
     def views(self, batch: Batch, generator: torch.Generator) -> Views:
         """((1 + copies) B, C, T): group 0 the instances, lightly perturbed; the others their copies."""
-        change: Callable[[Tensor, torch.Generator], Tensor] = gaussian
-        if self.params.perturbation == "strong":
-            change = partial(strong, rate=self.info.rate)
-        itself = gaussian(batch.signal, generator, self.params.light)
-        return Views.of(itself, *(change(batch.signal, generator) for _ in range(self.params.copies)))
+        p, rate = self.params, self.info.rate
+        itself = gaussian(batch.signal, generator, p.light)
+        copies = (perturb(batch.signal, generator, p.perturbation, rate) for _ in range(p.copies))
+        return Views.of(itself, *copies)
 
     def loss(self, batch: Batch, views: Views, step: Step) -> Loss:
         """Mean over the sub-heads of the head whose epoch it is; when judged, of the main one."""
@@ -189,5 +179,4 @@ class SubHeads(nn.Module):
 
 def _clusters(info: Info, params: IICParams) -> tuple[int, int]:
     """Clusters of the main and of the auxiliary head."""
-    clusters = params.clusters or info.counts[GROUPED.index(params.attribute)]
-    return clusters, prod(info.counts) if params.auxiliary is None else params.auxiliary
+    return params.groups(info.counts), prod(info.counts) if params.auxiliary is None else params.auxiliary

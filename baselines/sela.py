@@ -14,18 +14,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.nn.perturb import gaussian, strong
+from bench.nn.perturb import perturb
 from bench.nn.prototypes import usage
 from bench.nn.sinkhorn import sinkhorn
 from bench.train.strategy import (
-    GROUPED,
-    Attribute,
     Batch,
     Encoder,
+    GroupParams,
     Info,
     Loss,
     Prototypes,
@@ -39,21 +38,15 @@ MEMORY = 0.9
 """Of the running loss by which the best head is known: what a step leaves of it."""
 
 
-class SeLAParams(BaseModel):
+class SeLAParams(GroupParams):
     """Parameters of `SeLA`.
 
     Attributes:
-        attribute: whose number of values is the number of clusters K.
-        clusters: K itself; 0: as many as the attribute has values.
         perturbation: of what the network is trained on; see `bench.nn.perturb`.
         heads: each with K clusters of its own; the one of the least loss assigns.
         strength: lambda of the Sinkhorn iteration; the original's is 25, or 10 on CIFAR.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    attribute: Attribute = "class"
-    clusters: int = Field(default=0, ge=0)
     perturbation: Literal["strong", "gaussian"] = "strong"
     heads: int = Field(default=1, gt=0)
     strength: float = Field(default=25.0, gt=0)
@@ -85,7 +78,7 @@ class SeLA(Prototypes, Strategy):
         self, encoder: Encoder, params: Any, info: Info, parents: Mapping[str, Strategy] | None = None
     ) -> None:
         super().__init__(encoder, params, info, parents)
-        self.clusters = clusters_of(params, info)
+        self.clusters = self.params.groups(info.counts)
         self.head = nn.Linear(encoder.dim, params.heads * self.clusters)
         self.register_buffer("labels", torch.full((info.instances, params.heads), -1))
         self.register_buffer("running", torch.zeros(params.heads))
@@ -94,16 +87,12 @@ class SeLA(Prototypes, Strategy):
     @classmethod
     def incompatible(cls, info: Info, params: SeLAParams) -> str | None:
         """The number of clusters is known, and at least 2."""
-        found = clusters_of(params, info)
-        if found < 2:
-            return f"{found} values of attribute {params.attribute!r} are known; set `clusters` to 2 or more"
-        return None
+        return params.too_few(info.counts)
 
     def views(self, batch: Batch, generator: torch.Generator) -> Views:
         """Every instance once, perturbed."""
-        if self.params.perturbation == "gaussian":
-            return Views.of(gaussian(batch.signal, generator))
-        return Views.of(strong(batch.signal, generator, self.info.rate))
+        how = self.params.perturbation
+        return Views.of(perturb(batch.signal, generator, how, self.info.rate))
 
     def logits(self, embedding: Tensor) -> Tensor:
         """(N, H, K) logits of every head from embeddings (N, D)."""
@@ -159,8 +148,3 @@ class SeLA(Prototypes, Strategy):
     def _best(self, logits: Tensor) -> Tensor:
         """(N,) int64 prediction of the head of the least running loss, from (N, H, K)."""
         return logits[:, self.running.argmin()].argmax(dim=1)
-
-
-def clusters_of(params: SeLAParams, info: Info) -> int:
-    """K; 0 if it is not known."""
-    return params.clusters or info.counts[GROUPED.index(params.attribute)]

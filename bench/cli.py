@@ -213,9 +213,17 @@ def check(name: str) -> None:
     "--rounds", type=click.IntRange(1), default=5, show_default=True, help="Rounds; the median counts."
 )
 @click.option("--cells/--no-cells", default=True, help="Also time scheduling a cell on warm Ray workers.")
+@click.option(
+    "--groups",
+    is_flag=True,
+    help="Instead: time k-means and rankings of 100,000 embeddings, by as many threads as OMP_NUM_THREADS says.",
+)
 @friendly
-def perf(rounds: int, cells: bool, **options: Any) -> None:
+def perf(rounds: int, cells: bool, groups: bool, **options: Any) -> None:
     """Time each strategy's fit against its floor (its own networks and optimiser on random tensors)."""
+    if groups:
+        perf_groups()
+        return
     with Narrator() as narrator:
         session = Session(Options(**options), narrator.step)
         machine, rates, overhead = session.perf(session.plan(), rounds, cells, narrator.step)
@@ -234,6 +242,18 @@ def perf(rounds: int, cells: bool, **options: Any) -> None:
     table(["row", "views/step", "ms/step", "floor ms", "floor/step", "views ns/lead-sample"], rows)
     if overhead is not None:
         click.echo(f"scheduling on warm Ray workers: {overhead * 1e3:.1f} ms a cell")
+
+
+def perf_groups() -> None:
+    """Print what grouping many embeddings costs."""
+    import torch
+
+    from bench.run.perf import describe_machine
+
+    threads = torch.get_num_threads()
+    click.echo(f"{describe_machine()}, {threads} threads")
+    times = Session.perf_groups(threads)
+    table(["work", "s", "peak MiB"], [[t.what, f"{t.seconds:.1f}", f"{t.mebibytes:.0f}"] for t in times])
 
 
 @main.group()

@@ -1,13 +1,14 @@
 """One use of the command: options in, plan, execution and report out. What the command line calls."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from bench.data.corpus import CorpusError, Note
 from bench.report.views import ReportError
@@ -15,6 +16,7 @@ from bench.run.corpora import Report, Shelf, gather_corpora
 from bench.run.errors import UserError
 from bench.run.execute import Executor, InlineExecutor, Progress, execute, needed_cells
 from bench.run.perf import Rate, cell_overhead, describe_machine, fit_rates
+from bench.run.perf_groups import GroupingTime, grouping_times
 from bench.run.plan import Plan, make_plan
 from bench.run.registry import Registry
 from bench.run.status import Status
@@ -197,6 +199,13 @@ class Session:
             finally:
                 executor.close()
         return describe_machine(), rates, overhead
+
+    @staticmethod
+    def perf_groups(threads: int) -> Iterator[GroupingTime]:
+        """Times of k-means and rankings among many embeddings, by so many threads."""
+        torch.set_num_threads(threads)
+        with threadpool_limits(threads):
+            yield from grouping_times()
 
     def summary(self, plan: Plan, progress: Progress) -> str:
         """One line: what was done, what failed, what was skipped."""

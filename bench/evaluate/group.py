@@ -6,6 +6,7 @@ fit. What is stored is who is in which group and what lies nearest to each query
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -275,7 +276,7 @@ def figure_sample(grouping: Grouping, units: Units, seed: int) -> dict[str, np.n
 def value_names(grid: AttributeGrid, classes: Sequence[str]) -> dict[str, list[str]]:
     """Names of the values of each attribute, in the order of their codes: ages as '<=49', '49-62', '>72'."""
     edges = [f"{edge:g}" for edge in grid.edges]
-    inner = [f"{low}-{high}" for low, high in zip(edges, edges[1:], strict=False)]
+    inner = [f"{low}-{high}" for low, high in pairwise(edges)]
     ages = [f"<={edges[0]}", *inner, f">{edges[-1]}"] if edges else ["all"]
     return {"class": list(classes), "sex": list(SEXES), "age": ages}
 

@@ -6,6 +6,7 @@ their device; every draw is one a record unless said otherwise. CROCS calls them
 """
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -16,6 +17,13 @@ from bench.nn.augment import jitter
 def gaussian(signal: Tensor, generator: torch.Generator, sd: float = 0.01) -> Tensor:
     """Add white noise of `sd` millivolts: with 0.01, the 10 microvolts of the CLOCS code on Chapman."""
     return jitter(signal, generator, sd, absolute=True)
+
+
+def perturb(
+    signal: Tensor, generator: torch.Generator, how: Literal["strong", "gaussian"], rate: int
+) -> Tensor:
+    """One of the two families by its name in a recipe; `rate` in Hz."""
+    return strong(signal, generator, rate) if how == "strong" else gaussian(signal, generator)
 
 
 def strong(signal: Tensor, generator: torch.Generator, rate: int) -> Tensor:

@@ -4,6 +4,7 @@ import resource
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -38,10 +39,12 @@ def grouping_times(
     size = f"{units:,} x {dim}"
     for what, points in (("overlapping groups", blobs), ("no groups", noise)):
         title = f"k-means of {size}, {what}, K = {clusters}, {restarts} restarts"
-        yield _timed(title, lambda points=points: kmeans(points, clusters, 0, restarts))
+        yield _timed(title, partial(kmeans, points, clusters, 0, restarts))
     grouping, described = _queries(blobs, generator)
     asked = len(grouping.queries) if grouping.queries is not None else 0
-    yield _timed(f"rankings of {asked} queries among {size}", lambda: ranking_table(grouping, described, "val"))
+    yield _timed(
+        f"rankings of {asked} queries among {size}", lambda: ranking_table(grouping, described, "val")
+    )
 
 
 def _queries(points: Tensor, generator: torch.Generator) -> tuple[Grouping, Units]:

@@ -7,7 +7,7 @@ quartile. An attribute set is one combination of them; M of them there are.
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from bench.nn.kmeans import nearest
@@ -61,6 +61,31 @@ class AttributeGrid(BaseModel):
         _, sexes, bins = self.counts
         place = (codes[:, 0] * sexes + codes[:, 1]) * bins + codes[:, 2]
         return torch.where((codes >= 0).all(1), place, -1)
+
+
+class GroupParams(BaseModel):
+    """Parameters of every strategy that looks for groups without labels; subclass it.
+
+    Attributes:
+        attribute: what the groups are to find; its number of values is K.
+        clusters: K itself; 0: as `attribute` says.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    attribute: Attribute = "class"
+    clusters: int = Field(default=0, ge=0)
+
+    def groups(self, counts: tuple[int, int, int]) -> int:
+        """K, of the number of classes, sexes and age bins (`Info.counts`); 0 if it is not known."""
+        return self.clusters or counts[GROUPED.index(self.attribute)]
+
+    def too_few(self, counts: tuple[int, int, int]) -> str | None:
+        """Why there is nothing to look for; None where K is 2 or more."""
+        found = self.groups(counts)
+        if found >= 2:
+            return None
+        return f"{found} values of attribute {self.attribute!r} are known; set `clusters` to 2 or more"
 
 
 class Prototypes:

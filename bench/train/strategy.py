@@ -19,7 +19,7 @@ from bench.nn.encoder import Encoder
 from bench.nn.heads import projector
 from bench.nn.losses import multi_positive_nt_xent
 from bench.train.fields import Field, Fields, HasFields, UndeclaredField
-from bench.train.prototypes import GROUPED, Attribute, AttributeGrid, Prototypes
+from bench.train.prototypes import GROUPED, Attribute, AttributeGrid, GroupParams, Prototypes
 
 __all__ = [
     "ATTRIBUTES",
@@ -32,6 +32,7 @@ __all__ = [
     "Encoder",
     "Field",
     "Fields",
+    "GroupParams",
     "Info",
     "Loss",
     "Params",

@@ -204,7 +204,7 @@ def test_numbers_of_clusters(params, main, auxiliary):
 
 def test_an_unknown_number_of_clusters_is_refused():
     assert IIC.incompatible(KNOWN, IIC.Params()) is None
-    assert "0 values of 'class'" in IIC.incompatible(info(), IIC.Params())
+    assert "0 values of attribute 'class'" in IIC.incompatible(info(), IIC.Params())
     assert "`auxiliary`" in IIC.incompatible(info(), IIC.Params(clusters=4))
     assert IIC.incompatible(info(), IIC.Params(clusters=4, auxiliary=0)) is None
 
