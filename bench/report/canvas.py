@@ -12,6 +12,10 @@ UNKNOWN = "0.6"
 """Of what has no class, or several."""
 
 
+class NoFigure(Exception):
+    """A figure cannot be drawn; the message says why."""
+
+
 _KEPT = re.compile(rb"(scale\([^)]*\))|(\.\d\d)\d+|<!--[^>]*-->\n?|(?<=\n) +")
 
 

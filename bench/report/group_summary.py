@@ -28,7 +28,7 @@ _NOTHING = (*[float("nan")] * 3, *[0] * 3, "")
 SHORT = {"own": "CP", "means": "TP", "kmeans": "KM"}
 """Abbreviations of the read-outs, as CROCS has them."""
 
-NAMES = {"own": "own prototypes", "means": "attribute-set means", "kmeans": "k-means"}
+NAMES = {"own": "own groups", "means": "attribute-set means", "kmeans": "k-means"}
 
 
 def build_group_frame(plan: Plan, store: Store, resamples: int = 1000) -> pd.DataFrame:

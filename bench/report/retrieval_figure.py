@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bench.report import words
-from bench.report.canvas import class_colours, mark, saved, style
+from bench.report.canvas import NoFigure, class_colours, mark, saved, style
 from bench.report.ecg_figure import MILLIVOLTS, PAPER, draw_ecg, strip
 from bench.report.figures import Figure
 from bench.report.own_groups import OwnGroups
@@ -86,16 +86,17 @@ class _Layout:
         return left / _WIDTH, down / self.height, width / _WIDTH, height / self.height
 
 
-def retrieval_figure(own: OwnGroups) -> Figure | None:
+def retrieval_figure(own: OwnGroups) -> Figure:
     """A block for one query of each class: distances by class on the left, the nearest six ECGs on the right.
 
-    None where no query found anything.
+    Raises:
+        NoFigure: no query found anything.
     """
     from matplotlib.figure import Figure as Canvas
 
     found = [ask(own, query) for query in chosen_queries(own)]
     if not found:
-        return None
+        raise NoFigure("no query has a validation unit to find")
     layout = _layout(found)
     colours = class_colours(len(own.values["class"]))
     with style():

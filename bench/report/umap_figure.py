@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.report import words
-from bench.report.canvas import UNKNOWN, class_colours, mark, saved, style
+from bench.report.canvas import UNKNOWN, NoFigure, class_colours, mark, saved, style
 from bench.report.figures import Figure
 from bench.report.own_groups import OwnGroups
 from bench.run.store import Store
@@ -28,10 +28,6 @@ _PANEL, _LEGEND, _LINE = (4.0, 4.3), 1.3, 0.2  # inches; of a line of the legend
 _GAP = 0.05  # between enlarged classes, as a share of the panel
 
 
-class NoMap(Exception):
-    """There is no map to draw; the message says why."""
-
-
 def coordinates(own: OwnGroups, store: Store) -> dict[str, np.ndarray]:
     """UMAP by cosine distance: of points, prototypes and means together, and of the prototypes alone.
 
@@ -41,7 +37,7 @@ def coordinates(own: OwnGroups, store: Store) -> dict[str, np.ndarray]:
         `points` (S, 2), `queries` (Q, 2), `means` (M, 2) and `alone` (Q, 2); NaN where a row has no point.
 
     Raises:
-        NoMap: umap-learn is not installed, or there is too little to map.
+        NoFigure: umap-learn is not installed, or there is too little to map.
     """
     name = f"umap-{VERSION}-{own.digest[:16]}"
     kept = store.view(own.row.key, name)
@@ -59,11 +55,11 @@ def _mapped(points: np.ndarray) -> np.ndarray:
     """(N, P) -> (N, 2), to four decimals, so that JSON keeps them as they are."""
     known = np.isfinite(points).all(1)
     if known.sum() < FEWEST:
-        raise NoMap(f"{words.counted(int(known.sum()), 'point')} to map, fewer than {FEWEST}")
+        raise NoFigure(f"{words.counted(int(known.sum()), 'point')} to map, fewer than {FEWEST}")
     try:
         import umap
     except ImportError:
-        raise NoMap("umap-learn is not installed; pip install 'leadboard[figures]'") from None
+        raise NoFigure("umap-learn is not installed; pip install 'leadboard[figures]'") from None
     neighbours = min(NEIGHBOURS, int(known.sum()) - 1)
     reducer = umap.UMAP(n_neighbors=neighbours, metric="cosine", random_state=0, n_jobs=1)
     flat = np.full((len(points), 2), np.nan)
@@ -75,7 +71,7 @@ def umap_figure(own: OwnGroups, store: Store) -> Figure:
     """Prototypes among embeddings, means of the same attribute sets there, and the prototypes of each class enlarged.
 
     Raises:
-        NoMap: as `coordinates`.
+        NoFigure: as `coordinates`.
     """
     from matplotlib.figure import Figure as Canvas
 

@@ -1,6 +1,7 @@
 """From one entry of a suite, on one corpus, to its cells; the rows they work on; and the checks before that."""
 
 import hashlib
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -288,14 +289,21 @@ def _rows_hash(records: pd.DataFrame, *parts: np.ndarray) -> str:
 def _strategy_code(found: Found, encoder: EncoderSpec, leads: int, samples: int) -> str:
     if encoder.name not in encoders():
         raise SuiteError(f"no encoder {encoder.name!r}; there are: {', '.join(encoders())}")
-    try:
-        with torch.device("meta"):
-            built = encoders()[encoder.name](leads=leads, **encoder.arguments)
-    except (TypeError, ValueError) as error:
-        raise SuiteError(f"encoder {encoder.name!r} cannot be built: {error}") from None
-    if built.samples not in (None, samples):
+    built_for = _length_of(encoder.model_dump_json(), leads)
+    if built_for not in (None, samples):
         raise SuiteError(
-            f"encoder {encoder.name!r} is built for {built.samples} samples, instances have {samples}; set its"
+            f"encoder {encoder.name!r} is built for {built_for} samples, instances have {samples}; set its"
             f" argument `samples: {samples}`"
         )
     return strategy_code(found.strategy.__module__, encoder.name, found.source)
+
+
+@lru_cache(maxsize=256)
+def _length_of(encoder: str, leads: int) -> int | None:
+    """The only length that an encoder (its specification as JSON) accepts; None: any. Proves that it can be built."""
+    spec = EncoderSpec.model_validate_json(encoder)
+    try:
+        with torch.device("meta"):
+            return encoders()[spec.name](leads=leads, **spec.arguments).samples
+    except (TypeError, ValueError) as error:
+        raise SuiteError(f"encoder {spec.name!r} cannot be built: {error}") from None

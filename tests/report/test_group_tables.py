@@ -90,7 +90,7 @@ def test_a_row_is_judged_only_by_what_it_seeks(tables):
     ((row,), notes) = dict(tables["clustering_sex"].blocks())[NOTHING], tables["clustering_sex"].footnotes
     assert (row.cells[0].text, row.cells[1].text, row.cells[2].text) == (
         "Sex",
-        "own prototypes (CP)",
+        "own groups (CP)",
         "skipped",
     )
     assert [notes[number - 1] for number in row.cells[2].notes] == ["skipped: a < b & c"]
