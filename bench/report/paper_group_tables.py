@@ -10,7 +10,7 @@ from bench.report import words
 from bench.report.beside import Beside, Place
 from bench.report.group_cells import DISTINCT, PARTS, PATIENTS, QUERIES, SET, attribute_of, head_of, metric_of
 from bench.report.group_summary import GroupSummary
-from bench.report.layout import KS, MATCHES, GroupLayout
+from bench.report.layout import KS, MATCHES, GroupLayout, GroupRow
 from bench.report.paper_tables import OURS, PUBLISHED, corpus_of, general, use_of
 from bench.report.published import layouts, published
 from bench.report.table import DASH, Cell, Column, Footnotes, Table, TableRow
@@ -44,14 +44,24 @@ def paper_group_tables(plan: Plan, summary: GroupSummary, suite: Suite) -> list[
 def _table(name: str, place: Place) -> Table:
     layout, notes = place.layout, place.notes
     notes(*(layout.footnotes[key] for key in layout.table_footnotes))
-    besides = _once([Beside(place, row) for row in layout.rows])
+    asked, left_out = _asked(place)
+    besides = _once([Beside(place, row) for row in asked])
     controls = [Beside(place, row) for row in layout.controls]
     make = _retrieval_rows if layout.kind == "retrieval" else _clustering_rows
     rows = tuple(make(place, besides, controls))
     columns = tuple(_columns(place, [*besides, *controls]))
     what = f"{layout.title}; {'published and ours' if place.numbers else 'ours'}."
     more = _explained(place, [*besides, *controls])
+    if left_out:
+        more += f" Not run at scale {place.suite.scale}: {', '.join(row.row for row in left_out)}."
     return make_table(name, what, place.summary, place.suite, columns, rows, notes, more)
+
+
+def _asked(place: Place) -> tuple[list[GroupRow], list[GroupRow]]:
+    """The rows of the layout, and those of an ablation whose value the suite leaves out at this scale."""
+    labels = {entry.label for entry in place.suite.entries}
+    gone = [row for row in place.layout.rows if place.layout.axis and row.label not in labels]
+    return [row for row in place.layout.rows if row not in gone], gone
 
 
 def _once(besides: list[Beside]) -> list[Beside]:

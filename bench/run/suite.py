@@ -83,6 +83,7 @@ class Suite(_Frozen):
         budgets: overrides of the budget by entry label, on top of the entry's own (a scale's learning rates, say).
         lead_sets: trained; `eval_lead_sets`: evaluated, by default the trained one.
         label_fractions: shares of the training patients whose labels are visible.
+        leave_out: labels of entries that are not run at this scale.
         scores: score the downstream classes by each strategy's read-out.
         groupings: read-outs into groups, at each entry's largest label fraction: the strategy's 'own'
             prototypes, class 'means', 'kmeans'.
@@ -104,6 +105,7 @@ class Suite(_Frozen):
     lead_sets: tuple[str, ...] = ("all-12",)
     eval_lead_sets: tuple[str, ...] = ()
     label_fractions: tuple[float, ...] = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
+    leave_out: tuple[str, ...] = ()
     scores: bool = True
     groupings: tuple[Grouping, ...] = ()
     min_patients: int = 2
@@ -128,9 +130,13 @@ class Suite(_Frozen):
         specs = [self.input, *(use.input for use in self.corpora if use.input)]
         if self.scores and any(spec.aggregation == "none" for spec in specs):
             raise ValueError("input.aggregation 'none' gives no record a score; set `scores: false`")
-        for label in self.budgets:
-            if label not in labels:
-                raise ValueError(f"budgets names {label!r}, which is no entry")
+        for what, named in (("budgets", self.budgets), ("leave_out", self.leave_out)):
+            unknown = [label for label in named if label not in labels]
+            if unknown:
+                raise ValueError(f"{what} names {unknown[0]!r}, which is no entry")
+        gone = [entry.label for entry in self.entries if entry.init in self.leave_out]
+        if gone and set(gone) - set(self.leave_out):
+            raise ValueError(f"entry {gone[0]!r} starts from one that leave_out names")
         for name in (*self.lead_sets, *self.eval_lead_sets):
             if name not in LEAD_SETS:
                 raise ValueError(f"no lead set {name!r}; there are: {', '.join(LEAD_SETS)}")
@@ -178,11 +184,13 @@ def load_suite(name: str, scale: str, overrides: Mapping[str, Any] | None = None
         raise SuiteError(f"suite {name!r} has no scale {scale!r}; it has: {', '.join(scales)}")
     merged = {**content, **scales[scale], "scale": scale, **(overrides or {})}
     try:
-        return Suite.model_validate(merged)
+        suite = Suite.model_validate(merged)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "suite"
         raise SuiteError(f"suite {name!r} at scale {scale!r}: {where}: {first['msg']}") from error
+    kept = tuple(entry for entry in suite.entries if entry.label not in suite.leave_out)
+    return suite.model_copy(update={"entries": kept})
 
 
 def corpus_use(name: str, scale: str, corpus: str) -> CorpusUse:

@@ -40,7 +40,7 @@ def test_every_label_of_a_layout_is_an_entry_of_the_papers_suite():
 
 
 def test_every_row_of_groups_is_grouped_so_by_the_suite():
-    suite = load_suite("crocs", "quick")
+    suite = load_suite("crocs", "paper")
     asked = {(e.label, g) for e in suite.entries for g in e.groupings or suite.groupings}
     for layout in layouts("crocs").values():
         assert {(label, row.grouping) for row in _rows(layout) for label in _labels(row)} <= asked
