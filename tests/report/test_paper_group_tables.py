@@ -269,6 +269,7 @@ def test_what_has_no_result_says_why():
 def test_controls_are_marked_as_ours_only(chapman):
     rows = [row for row in chapman["table1a"].rows if row.block == OURS]
     assert [(row.data["label"], row.data["grouping"]) for row in rows] == [
+        ("dtc_anchored", "own"),
         ("random_encoder", "kmeans"),
         ("random_encoder", "means"),
     ]
