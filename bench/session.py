@@ -22,6 +22,7 @@ from bench.run.registry import Registry
 from bench.run.status import Status
 from bench.run.store import Store, StoreError
 from bench.run.suite import Entry, Suite, SuiteError, corpus_use, load_suite, suite_files
+from bench.train.strategy import Prototypes
 
 _GPU_SHARE = 0.25
 """Of a GPU, for a cell, where the user does not say: four small cells fill a large GPU better than one."""
@@ -113,6 +114,7 @@ class Session:
                 strategy=found.strategy.name,
                 label=found.strategy.name,
                 recipe="board" if "board" in found.strategy.recipes else None,
+                groupings=(*suite.groupings, "own") if issubclass(found.strategy, Prototypes) else None,
             )
             for found in self.registry.found.values()
             if found.source is not None and name == "board"

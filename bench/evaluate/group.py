@@ -274,10 +274,13 @@ def figure_sample(grouping: Grouping, units: Units, seed: int) -> dict[str, np.n
 
 
 def value_names(grid: AttributeGrid, classes: Sequence[str]) -> dict[str, list[str]]:
-    """Names of the values of each attribute, in the order of their codes: ages as '<=49', '49-62', '>72'."""
-    edges = [f"{edge:g}" for edge in grid.edges]
-    inner = [f"{low}-{high}" for low, high in pairwise(edges)]
-    ages = [f"<={edges[0]}", *inner, f">{edges[-1]}"] if edges else ["all"]
+    """Names of the values of each attribute, in the order of their codes.
+
+    Ages as '<=49', '50-62', '>62' where the edges are whole years, else '<=49.5', '49.5-62', '>62'.
+    """
+    whole = all(edge == int(edge) for edge in grid.edges)
+    inner = [f"{low + whole:g}-{high:g}" for low, high in pairwise(grid.edges)]
+    ages = [f"<={grid.edges[0]:g}", *inner, f">{grid.edges[-1]:g}"] if grid.edges else ["all"]
     return {"class": list(classes), "sex": list(SEXES), "age": ages}
 
 

@@ -12,7 +12,7 @@ from bench.report.figures import Figure
 from bench.report.layout import Layout
 from bench.report.published import layouts
 from bench.report.table import Table
-from bench.report.words import budget_line, counted
+from bench.report.words import CORPORA, budget_line, counted, encoder_arguments, percent
 from bench.run.suite import Suite
 
 
@@ -56,7 +56,7 @@ def page(
     )
     environment.filters["data_uri"] = _data_uri
     environment.globals["counted"] = counted
-    published_on = sorted({name.capitalize() for name in _published_on(suite)})
+    published_on = sorted({CORPORA.get(name, name) for name in _published_on(suite)})
     return environment.get_template("board.html.j2").render(
         suite=suite,
         sections=sections,
@@ -86,11 +86,11 @@ def _facts(suite: Suite, titles: Mapping[str, str], provenance: Mapping[str, Any
     statuses = ", ".join(f"{count:,} {status}" for status, count in provenance["evaluations"].items())
     return [
         ("Scale", suite.scale),
-        ("Encoder", _by_corpus(suite, _encoder)),
+        ("Encoder", _by_corpus(suite, lambda here: _encoder(here, titles))),
         ("Input", _by_corpus(suite, _input)),
         ("Budget of a fit", _by_corpus(suite, lambda here: budget_line(here, titles))),
         ("Seeds", str(suite.seeds)),
-        ("Label fractions", ", ".join(f"{100 * fraction:g} %" for fraction in suite.label_fractions)),
+        ("Label fractions", _fractions(suite, titles)),
         ("Lead sets", ", ".join(suite.lead_sets)),
         ("Evaluations", statuses),
         ("Finished", provenance["last_finished"] or "nothing has run"),
@@ -105,8 +105,20 @@ def _by_corpus(suite: Suite, describe: Callable[[Suite], str]) -> str:
     return "; ".join(f"{corpus}: {text}" for corpus, text in found.items())
 
 
-def _encoder(suite: Suite) -> str:
-    arguments = ", ".join(f"{name} {value}" for name, value in sorted(suite.encoder.arguments.items()))
+def _fractions(suite: Suite, titles: Mapping[str, str]) -> str:
+    """Those of the suite, and those of entries that have their own."""
+
+    def told(fractions: Sequence[float]) -> str:
+        return ", ".join(map(percent, fractions))
+
+    own = [(entry.label, entry.fractions) for entry in suite.entries if entry.fractions]
+    return "; ".join(
+        [told(suite.label_fractions), *(f"{titles.get(label, label)}: {told(f)}" for label, f in own)]
+    )
+
+
+def _encoder(suite: Suite, titles: Mapping[str, str]) -> str:
+    arguments = ", ".join(encoder_arguments(suite, titles))
     return f"{suite.encoder.name} ({arguments})" if arguments else suite.encoder.name
 
 

@@ -15,7 +15,8 @@ class GroupColumn:
 
     Attributes:
         field: of the CSV.
-        explained: for the caption.
+        what: for the caption, with places for the counts of `units` judged and `queries`; floor: by its name among
+            the floors, which is beside it.
     """
 
     head: str
@@ -23,24 +24,46 @@ class GroupColumn:
     grouping: str
     attribute: str
     metric: str
-    explained: str
+    what: str
+    floor: tuple[str, str]
 
     @property
     def column(self) -> Column:
         """Its head."""
         return Column(self.head)
 
+    def explained(self, groups: GroupSummary | None) -> str:
+        """What the number is, of how many, and what is reached without a look at the signal."""
+        if groups is None:
+            return ""
+        asking = [entry.label for entry in groups.entries if entry.grouping == self.grouping]
+        queries = max((groups.clusters(label, self.grouping, self.attribute) for label in asking), default=0)
+        told = self.what.format(units=groups.units("test", self.attribute), queries=queries)
+        name, words_ = self.floor
+        floor = groups.floors("test", self.attribute).get(name, {}).get(self.metric, float("nan"))
+        return f"{self.head}, ×100: {told}; {words_} {words.points(floor)}; a dash: constant embeddings."
+
+    def value(self, groups: GroupSummary, label: str) -> float | None:
+        """An entry's number; None without a result, and where all embeddings are the same."""
+        used = groups.value(label, "kmeans", "test", "class", "used")
+        top = groups.value(label, "means", "test", "set", "distinct_top")
+        constant = used.high == 1 if used else top is not None and top.high == 1
+        found = groups.value(label, self.grouping, "test", self.attribute, self.metric)
+        return found.mean if found and not constant else None
+
 
 _COLUMNS = (
     GroupColumn(
         *("k-means Acc", "kmeans_acc", "kmeans", "class", "acc"),
-        "k-means Acc ×100: test accuracy of the class by k-means of the embeddings, ids mapped by the Hungarian"
-        " method on the training part.",
+        "accuracy of the class by k-means of the embeddings, over the {units:,} test records of exactly one class, ids"
+        " mapped by the Hungarian method on the training part",
+        ("majority", "majority class"),
     ),
     GroupColumn(
         *("P@5, 2 of 3", "means_precision_at_5_2", "means", "set", "precision_at_5/2"),
-        "P@5, 2 of 3, ×100: attribute sets whose mean embedding has at least one test record with at least 2 equal"
-        " attributes (class, sex, age group) among its 5 nearest.",
+        "of {queries:,} attribute sets those whose mean embedding has at least one of {units:,} test records with at"
+        " least 2 equal attributes (class, sex, age group) among its 5 nearest",
+        ("random", "random retrieval"),
     ),
 )
 
@@ -57,7 +80,7 @@ def with_groups(
     """A row of the board with an entry's headline numbers on groupings behind it; a dash where there is none."""
     if groups is None:
         return row
-    values = [groups.value(label, c.grouping, "test", c.attribute, c.metric) for c in columns]
-    cells = tuple(Cell(words.points(value.mean)) if value else Cell() for value in values)
-    data = {c.field: value.mean if value else None for c, value in zip(columns, values, strict=True)}
+    values = [column.value(groups, label) for column in columns]
+    cells = tuple(Cell() if value is None else Cell(words.points(value)) for value in values)
+    data = {column.field: value for column, value in zip(columns, values, strict=True)}
     return replace(row, cells=row.cells + cells, data={**row.data, **data})

@@ -1,5 +1,7 @@
 """The frames as CSV: every cell that a suite asks for, with its metrics as columns."""
 
+import re
+
 import pandas as pd
 
 from bench.report import frame, group_summary
@@ -40,8 +42,14 @@ def _wide(
         lines, spans: by place.
     """
     values = rows.assign(place=places).pivot(index="place", columns="metric", values="value")
-    values = values.reindex(columns=[headline, *sorted(set(values.columns) - {headline})])
+    values = values.reindex(columns=[headline, *sorted(set(values.columns) - {headline}, key=_by_number)])
     described = lines.rename(columns={"strategy_title": "title"})
     table = pd.concat([described, values[[headline]], spans, values.drop(columns=headline)], axis=1)
     counts = {name: "Int64" for name in _COUNTS if name in table}
     return str(table.round(6).astype(counts).to_csv(index=False, lineterminator="\n"))
+
+
+def _by_number(name: str) -> list[tuple[int, str]]:
+    """Orders names by the numbers in them: 'precision_at_5' before 'precision_at_10'."""
+    pieces = re.split(r"(\d+)", name)
+    return [(int(piece), "") if piece.isdigit() else (-1, piece) for piece in pieces]

@@ -6,6 +6,7 @@ from typing import Any
 
 from bench.report import words
 from bench.report.group_summary import AnySummary, GroupEntry, GroupSummary
+from bench.report.group_words import READOUTS
 from bench.report.stats import difference, holm
 from bench.report.summary import Entry, Missing, Summary
 from bench.report.table import DASH, Cell, Column, Table, TableRow
@@ -27,10 +28,20 @@ def cost(summary: AnySummary, suite: Suite) -> Table:
 
     heads = ("views", "lead-samples", "fit seconds", "encoder parameters")
     columns = (Column("strategy", left=True), *map(Column, heads))
-    what = f"Cost of a fit at {words.percent(summary.headline)} labels, mean over seeds."
+    own = [f"{e.name}: {words.percent(e.fraction)}" for e in _of_other_fraction(summary)]
+    other = f" ({'; '.join(own)})" if own else ""
+    what = f"Cost of a fit at {words.percent(summary.headline)} labels{other}, mean over seeds."
     more = "The fits that a row starts from are included; a row whose embedding uses no encoder has no parameters."
     rows = group_rows(summary, row) if isinstance(summary, GroupSummary) else board_rows(summary, row)
     return make_table("cost", what, summary, suite, columns, rows, more=more)
+
+
+def _of_other_fraction(summary: AnySummary) -> list[GroupEntry]:
+    """Entries, each once, that see another share of the labels than most."""
+    if not isinstance(summary, GroupSummary):
+        return []
+    entries = {entry.label: entry for entry in summary.entries}
+    return [entry for entry in entries.values() if entry.fraction != summary.headline]
 
 
 def group_rows(
@@ -125,7 +136,10 @@ def no_result(summary: AnySummary, suite: Suite, groups: GroupSummary | None = N
         rows.append(TableRow("", tuple(map(Cell, shown)), data))
     heads = {"strategy": 0.22, "label fractions": 0.12, "seed indices": 0.0, "status": 0.0, "reason": 0.34}
     columns = tuple(Column(head, left=True, width=width) for head, width in heads.items())
-    table = make_table("no_result", "Asked for, without a result.", summary, suite, columns, tuple(rows))
+    what, more = "Asked for, without a result.", ""
+    if any(isinstance(entry, GroupEntry) and entry.missing for entry in asked):
+        more = READOUTS
+    table = make_table("no_result", what, summary, suite, columns, tuple(rows), more=more)
     return replace(table, long=True, fields=_NO_RESULT)
 
 

@@ -28,7 +28,7 @@ _NOTHING = (*[float("nan")] * 3, *[0] * 3, "")
 SHORT = {"own": "CP", "means": "TP", "kmeans": "KM"}
 """Abbreviations of the read-outs, as CROCS has them."""
 
-NAMES = {"own": "own groups", "means": "attribute-set means", "kmeans": "k-means"}
+NAMES = {"own": "own prototypes", "means": "means of attribute sets", "kmeans": "k-means"}
 
 
 def build_group_frame(plan: Plan, store: Store, resamples: int = 1000) -> pd.DataFrame:
@@ -79,6 +79,7 @@ class GroupEntry:
 
     Attributes:
         name: of the entry, as everywhere.
+        strategy: of the entry; where it is also the label of another, the entry is a variant of that one.
         grouping: 'own', 'means' or 'kmeans'.
         attributes: whose groups are judged.
         fraction: of the labels that the read-out, and a fit with labels, may see.
@@ -88,6 +89,7 @@ class GroupEntry:
     """
 
     label: str
+    strategy: str
     name: str
     origin: str
     needs: tuple[str, ...]
@@ -108,8 +110,23 @@ class GroupEntry:
 
     @property
     def title(self) -> str:
-        """Entry and read-out: 'CROCS, CP'."""
-        return f"{self.name}, {SHORT[self.grouping]}"
+        """Entry and read-out: 'CROCS, CP'; the entry alone where bare ids are its own."""
+        return self.name if self.bare else f"{self.name}, {SHORT[self.grouping]}"
+
+    @property
+    def bare(self) -> bool:
+        """Whether its own ids stand for nothing: groups sought for one attribute are only numbered."""
+        return self.grouping == "own" and len(self.attributes) == 1
+
+    @property
+    def reads_off(self) -> bool:
+        """Whether ids stand for values by construction."""
+        return self.grouping != "kmeans" and not self.bare
+
+    @property
+    def readout(self) -> str:
+        """'own prototypes (CP)', or 'own groups' where bare ids are its own."""
+        return "own groups" if self.bare else f"{NAMES[self.grouping]} ({SHORT[self.grouping]})"
 
     @property
     def paid_for(self) -> tuple[str, ...]:
@@ -177,9 +194,11 @@ class GroupSummary:
     def floors(self, part: str, attribute: str) -> dict[str, dict[str, float]]:
         """Metrics of 'constant', 'majority' and 'random' ids (`clustering_floors`); empty where nothing has run.
 
-        The label subset is that of the largest fraction, first seed.
+        The label subset is that of the largest fraction, first seed. The AMI of random ids is its expectation, 0.
         """
-        return self._floors.get(part, {}).get(attribute, {})
+        found = self._floors.get(part, {}).get(attribute, {})
+        known = {"ami": 0.0, "ami_mapped": 0.0} if attribute != "set" else {}
+        return {name: of | known if name == "random" else of for name, of in found.items()}
 
     def retrieval_floors(self, part: str) -> dict[str, dict[str, float]]:
         """Metrics of 'constant' (one unit for all queries: K = 1 only) and 'random' retrieval, as in the frame."""
@@ -237,6 +256,7 @@ def _entry(rows: Sequence[Any]) -> GroupEntry:
     done = sorted((row for row in rows if row.status == Status.DONE.value), key=lambda row: row.seed_index)
     return GroupEntry(
         label=first.label,
+        strategy=first.strategy,
         name=first.strategy_title,
         origin=first.origin,
         needs=first.needs,

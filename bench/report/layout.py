@@ -92,6 +92,7 @@ class GroupRow(LayoutRow):
         values: the ids have a meaning by construction ('read off'), or are mapped to values ('mapped').
         cells: footnotes of single numbers, by corpus and cell.
         also_differs: what differs in this row besides what does on the corpus.
+        compared_by: the cell of ours that the difference is of, where it is not the cell of the same name.
     """
 
     grouping: Grouping
@@ -99,6 +100,7 @@ class GroupRow(LayoutRow):
     values: Literal["read off", "mapped"] = "mapped"
     cells: dict[str, dict[str, tuple[str, ...]]] = {}
     also_differs: tuple[str, ...] = ()
+    compared_by: dict[str, str] = {}
 
     def label_of(self, attribute: str) -> str:
         """The entry that an attribute's numbers come from."""

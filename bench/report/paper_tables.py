@@ -136,13 +136,13 @@ class _Ours:
 
 def _published_row(layout: Layout, row: LayoutRow, number: Number, ours: _Ours, notes: Footnotes) -> TableRow:
     marks = notes(*(layout.footnotes[key] for key in row.footnotes))
-    gap = 100 * ours.score.seeds.mean - number.mean if ours.score else None
+    compared = ours.verdict is not None and ours.verdict.compares
+    gap = 100 * ours.score.seeds.mean - number.mean if ours.score and compared else None
     word, because = ours.verdict.word if ours.verdict else "no result", ours.because(row)
     cells = [Cell(row.row, notes=marks), Cell(ours.name), Cell(_decimal(number.mean))]
     cells += [Cell(DASH if number.spread != number.spread else f"± {number.spread:.1f}"), *ours.cells(notes)]
-    hidden = ours.summary.setting.simulated  # no corpus in common, so no difference worth reading
     cells += [
-        Cell(DASH if gap is None or hidden else words.gap(gap, scale=1)),
+        Cell(DASH if gap is None else words.gap(gap, scale=1)),
         Cell(word, notes=notes(*because)),
     ]
     data = {"row": row.row, "published": number.mean, "published_spread": number.spread}

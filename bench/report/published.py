@@ -53,6 +53,11 @@ class Verdict:
     reasons: tuple[str, ...] = ()
     differences: tuple[str, ...] = ()
 
+    @property
+    def compares(self) -> bool:
+        """Whether a difference of the two numbers is worth reading."""
+        return self.word != "not comparable"
+
     def lines(self) -> tuple[str, ...]:
         """What a reader must know of it."""
         reasons, differences = "; ".join(self.reasons), "; ".join(self.differences)

@@ -14,6 +14,9 @@ from tabulate import tabulate
 
 DASH = "–"
 
+SIMULATED = "SIMULATED DATA."
+"""Begins the title of everything whose numbers were not measured on real ECGs."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -79,6 +82,11 @@ class Table:
     context: Mapping[str, Any] = field(default_factory=dict)
     fields: tuple[str, ...] = ()
     long: bool = False
+
+    @property
+    def heading(self) -> str:
+        """The title's words before its colon, without the mark of simulated data, which stands beside them."""
+        return self.title.removeprefix(f"{SIMULATED} ").partition(": ")[0].removesuffix(".")
 
     def blocks(self) -> list[tuple[str, list[TableRow]]]:
         """Rows by block, in order."""

@@ -77,7 +77,7 @@ def board(summary: Summary, suite: Suite, resamples: int, groups: GroupSummary |
         for entry in entries
     )
     what = f"{suite.title}: macro one-vs-rest AUROC on the test part."
-    more = " ".join([_explained(summary, suite, resamples), *(one.explained for one in grouped)])
+    more = " ".join([_explained(summary, suite, resamples), *(one.explained(groups) for one in grouped)])
     columns = (*_board_columns(summary, places, notes), *(one.column for one in grouped))
     return make_table("board", what, summary, suite, columns, rows, notes, more)
 
@@ -221,7 +221,8 @@ def make_table(
 ) -> Table:
     """A table of one setting: its conditions are in the caption, and in every row of its CSV."""
     title = words.title(what, summary.setting.simulated)
-    caption = " ".join(filter(None, [words.conditions(summary, suite), more]))
+    labels = {label for row in rows for label in str(row.data.get("label", "")).replace(" / ", " ").split()}
+    caption = " ".join(filter(None, [words.conditions(summary, suite, labels), more]))
     return Table(name, title, caption, columns, rows, tuple(notes.texts if notes else ()), context(summary))
 
 
@@ -239,6 +240,6 @@ def selection(summary: Summary, suite: Suite) -> Table:
     heads = [f"{words.percent(f)}, {'all validation labels' if s == 'all' else 'its own'}" for f, s in places]
     scores = (_place_column(head, summary, p, notes) for head, p in zip(heads, places, strict=True))
     columns = (Column("strategy", left=True), *scores)
-    what = f"{words.SCORE}, mean over seeds: selection on the fraction's own validation records, or on all of them."
+    what = f"Selection on the fraction's own validation records, or on all of them: {words.SCORE}, mean over seeds."
     more = "A classifier is selected within its fit, on the fraction's own records only."
     return make_table("selection", what, summary, suite, columns, rows, notes, more)

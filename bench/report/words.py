@@ -1,19 +1,21 @@
 """How numbers and conditions are worded, the same in every table, figure and page."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from bench.report.group_summary import AnySummary, GroupEntry
 from bench.report.stats import Seeds
 from bench.report.summary import Entry, Score, Summary
-from bench.report.table import DASH
-from bench.run.suite import Suite
-
-SIMULATED = "SIMULATED DATA."
-"""Begins the title of everything whose numbers were not measured on real ECGs."""
+from bench.report.table import DASH, SIMULATED
+from bench.run.suite import Suite, budget_of
 
 SCORE = "AUROC ×100"
 INTERVAL = "95\u00a0% interval over test patients"
+
+CORPORA = {"chapman": "Chapman", "ptbxl": "PTB-XL"}
+"""Proper names of corpora."""
+
+_SPLITS = {("chapman", "official"): "official (that of Good Views' code)"}
 
 
 def points(value: float) -> str:
@@ -110,22 +112,37 @@ def missing_notes(entry: Entry | GroupEntry, fraction: float) -> tuple[str, ...]
     return tuple(dict.fromkeys(lines))
 
 
-def conditions(summary: AnySummary, suite: Suite) -> str:
-    """Corpus, task, split, scale, encoder, leads, input and budget of every number in a table."""
+def conditions(summary: AnySummary, suite: Suite, labels: Collection[str] | None = None) -> str:
+    """Corpus, task, split, scale, encoder, leads, input and budget of every number in a table.
+
+    Args:
+        labels: of the entries in the table; None: all.
+    """
     s = summary.setting
+    names = {k: name for k, name in titles(summary.entries).items() if labels is None or k in labels}
+    split = _SPLITS.get((s.corpus, s.split), s.split or "unknown")
     leads = s.lead_set if s.lead_set == s.eval_lead_set else f"{s.lead_set}, evaluated on {s.eval_lead_set}"
-    encoder = ", ".join(
-        [s.encoder, *(f"{name} {value}" for name, value in sorted(suite.encoder.arguments.items()))]
-    )
+    encoder = ", ".join([s.encoder, *encoder_arguments(suite, names)])
     classes = ""
     if isinstance(summary, Summary) and summary.kept < summary.total:
         classes = f", {summary.kept} of {summary.total} classes"
     return (
-        f"Corpus {s.title}, task {s.task}, split {s.split or 'unknown'},"
+        f"Corpus {s.title}, task {s.task}, split {split},"
         f" {counted(summary.records, 'test record')}{classes}; scale {s.scale};"
         f" encoder {encoder}; leads {leads}; {suite.input.rate} Hz;"
-        f" budget {budget_line(suite, titles(summary.entries))}; {counted(suite.seeds, 'seed')}.{_measured(summary)}"
+        f" budget {budget_line(suite, names)}; {counted(suite.seeds, 'seed')}.{_measured(summary)}"
     )
+
+
+def encoder_arguments(suite: Suite, labels: Collection[str]) -> list[str]:
+    """Arguments of the suite's encoder: 'dim 128', and a hint where one of these entries has another value."""
+    shared = suite.encoder.arguments
+    own = [entry.encoder.items() for entry in suite.entries if entry.label in labels]
+    differ = {name for items in own for name, value in items if shared.get(name) != value}
+    return [
+        f"{name} {value}{' (rows that say so: another)' * (name in differ)}"
+        for name, value in sorted(shared.items())
+    ]
 
 
 def _measured(summary: AnySummary) -> str:
@@ -164,7 +181,7 @@ def see_notes(count: int) -> str:
 
 
 def budget_line(suite: Suite, names: Mapping[str, str]) -> str:
-    """What a fit may spend, and which rows differ: '120 steps of 32 records, adamw, learning rate 0.001; ...'.
+    """What a fit may spend, and which rows differ: '120 steps of 32 records, adamw, learning rate 0.001 (A; B: ...)'.
 
     Args:
         names: of the rows by label.
@@ -173,6 +190,8 @@ def budget_line(suite: Suite, names: Mapping[str, str]) -> str:
     line = (
         f"{budget.steps:,} steps of {budget.batch} records, {budget.optimiser}, learning rate {budget.lr:g}"
     )
+    if budget.selection != "last":
+        line += f", {_changed('selection', budget.selection)}"
     groups: dict[str, list[str]] = {}
     for entry in suite.entries:
         own = budget.model_dump() | entry.budget | suite.budgets.get(entry.label, {})
@@ -181,12 +200,27 @@ def budget_line(suite: Suite, names: Mapping[str, str]) -> str:
         ]
         if changes and entry.label in names:
             groups.setdefault(", ".join(changes), []).append(names[entry.label])
-    return "; ".join([line, *(f"{' and '.join(rows)}: {what}" for what, rows in groups.items())])
+    return " ".join([line, *(f"({'; '.join(rows)}: {what})" for what, rows in groups.items())])
+
+
+def chosen_on_validation(suite: Suite, labels: Collection[str]) -> str:
+    """Whose validation numbers are optimistic; empty where validation chose no checkpoint.
+
+    Args:
+        labels: of the rows.
+    """
+    fits = [budget_of(suite, entry) for entry in suite.entries if entry.label in labels]
+    if all(budget.selection == "last" for budget in fits):
+        return ""
+    return (
+        "The validation part also chose the checkpoint of every trained row for which the budget does not say 'last"
+        " checkpoint': its validation numbers are optimistic."
+    )
 
 
 def _changed(name: str, value: Any) -> str:
     """One setting of a budget in words."""
-    checkpoints = {"last": "last checkpoint", "best_val_loss": "checkpoint with the best validation loss"}
+    checkpoints = {"last": "last checkpoint", "best_val_loss": "checkpoint of least validation loss"}
     spoken = {
         "steps": f"{value} steps",
         "batch": f"{value} records a batch",

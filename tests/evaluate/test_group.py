@@ -103,6 +103,8 @@ def test_names_of_age_bins():
         "sex": ["male", "female"],
         "age": ["<=49", "49-62.5", "62.5-72", ">72"],
     }
+    whole = value_names(AttributeGrid(classes=2, edges=(49, 62, 72)), ["A", "B"])
+    assert whole["age"] == ["<=49", "50-62", "63-72", ">72"]
 
 
 def test_units_are_records_windows_or_leads_of_windows(corpus, rows, grid):

@@ -95,6 +95,7 @@ def _promises(kind: type[Strategy], text: str) -> list[tuple[str, Promise, bool]
         ("gradient", training.gradient, True, True),
         ("randomness", training.randomness, False, True),
         ("embedding", interface.embedding, True, False),
+        ("groups", interface.groups, False, False),
         ("repeats", training.repeats, False, True),
         ("resumes", training.resumes, False, True),
         ("stored", training.stored, False, False),

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bench.run.contract.stand import BATCHES, Broken, Stand, draw, loss_of, need, recording, views_of
 from bench.train.fit import Fit, state_hash
-from bench.train.strategy import Classifier, Field, UndeclaredField, Views
+from bench.train.strategy import Classifier, Field, Prototypes, UndeclaredField, Views
 
 _READS = {
     "patient": Field.PATIENT,
@@ -175,3 +175,28 @@ def _listed(fields: frozenset[Field]) -> str:
 
 def _first(mask: Tensor) -> int:
     return int(mask.nonzero()[0]) if bool(mask.any()) else -1
+
+
+def groups(stand: Stand) -> str:
+    """Where a strategy has groups of its own: every embedding is in one, whatever stands beside it."""
+    strategy = stand.trained
+    if not isinstance(strategy, Prototypes):
+        return "none of its own"
+    with torch.no_grad():
+        embedding = strategy.embed(stand.judged(8)).float()
+        ids, count = strategy.assign(embedding), strategy.groups()
+        alone = torch.cat([strategy.assign(row) for row in embedding.split(1)])
+        space = strategy.project(embedding)
+    need(ids.shape == (8,) and ids.dtype == torch.int64, f"`assign` gives {tuple(ids.shape)} {ids.dtype}")
+    need(bool(((ids >= 0) & (ids < count)).all()), f"`assign` gives ids outside 0 to {count - 1}, its `groups`")
+    need(torch.equal(ids, alone), "the group of an embedding hangs on the others of its batch")
+    points, stands = strategy.prototypes(), strategy.attributes()
+    if points is not None:
+        expected = (count, space.shape[1])
+        need(points.shape == expected, f"`prototypes` are {tuple(points.shape)}; `project` asks for {expected}")
+        need(not points.requires_grad, "`prototypes` carry a gradient; detach them")
+    if stands is not None:
+        need(stands.shape == (count, 3), f"`attributes` are {tuple(stands.shape)}; there must be ({count}, 3)")
+        limits = torch.tensor(stand.info().counts)
+        need(bool(((stands.cpu() >= -1) & (stands.cpu() < limits)).all()), "`attributes` hold unknown values")
+    return f"{count}, {'bare numbers' if stands is None else 'each with its class, sex and age'}"
