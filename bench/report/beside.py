@@ -88,16 +88,20 @@ class Beside:
     @property
     def name(self) -> str:
         """What tables print for ours: 'CROCS, CP', or 'SeLA' where bare ids are its own."""
-        bare = self.row.grouping == "own" and self.row.values == "mapped"
-        return " / ".join(entry.name if bare else entry.title for entry in self.entries) or DASH
+        return " / ".join(entry.title for entry in self.entries) or DASH
+
+    def paid_for(self) -> tuple[str, ...]:
+        """A footnote on what training read beside the signal; none where there is no entry of ours."""
+        told = dict.fromkeys(words.paid_for(entry.paid_for) for entry in self.entries)
+        return (f"Paid for in training: {' / '.join(told)}",) if told else ()
 
     def seeds(self, cell: str, part: Part) -> Seeds | None:
         """Our number in a cell, as a fraction; None where there is no result."""
-        if cell.endswith("_identity") and self.row.values == "read off":
-            return None  # ids that stand for something are not numbers of values
         return self._value(attribute_of(cell), part, self._metric(cell))
 
     def _value(self, attribute: str, part: Part, metric: str) -> Seeds | None:
+        if metric == "acc_identity" and self.row.values == "read off":
+            return None  # ids that stand for something are not numbers of values
         label = self.row.label_of(attribute)
         return self.place.summary.value(label, self.row.grouping, part, attribute, metric)
 
@@ -204,11 +208,8 @@ class Beside:
             yield Cell(published_text(self.number.get(cell)), notes=self.marks(cell))
         yield Cell(val, notes=() if compared else self.marks(cell))
         if compared and self.place.layout.kind == "clustering":
-            hidden = (
-                self.place.summary.setting.simulated
-            )  # no corpus in common, so no difference worth reading
             gap = self.gap(cell)
-            yield Cell(DASH if hidden or gap is None else words.gap(gap, scale=1))
+            yield Cell(DASH if gap is None else words.gap(gap, scale=1))
         yield Cell(test)
 
     def texts(self, cell: str) -> tuple[str, str]:
@@ -218,14 +219,18 @@ class Beside:
         )
 
     def gap(self, cell: str) -> float | None:
-        """Ours on validation minus published, in points."""
-        number, ours = self.number.get(cell), self.seeds(cell, "val")
+        """Ours on validation minus published, in points; None where the two cannot be compared."""
+        if self.verdict is None or not self.verdict.compares:
+            return None
+        number, ours = self.number.get(cell), self.seeds(self.row.compared_by.get(cell, cell), "val")
         return 100 * ours.mean - number.mean if ours and number else None
 
     def identity(self) -> dict[str, Any]:
         """Who is meant, for the CSV."""
         titles = " / ".join(dict.fromkeys(entry.name for entry in self.entries))
-        return {"label": " / ".join(self._labels), "grouping": self.row.grouping, "title": titles}
+        paid_for = " ".join(dict.fromkeys(field for entry in self.entries for field in entry.paid_for))
+        named = {"label": " / ".join(self._labels), "grouping": self.row.grouping, "title": titles}
+        return {**named, "paid_for": paid_for}
 
     def data(self, cell: str, name: str = "") -> dict[str, Any]:
         """Everything about a cell, for the CSV; published and difference in points, ours as fractions."""

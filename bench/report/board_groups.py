@@ -45,9 +45,9 @@ class GroupColumn:
 
     def value(self, groups: GroupSummary, label: str) -> float | None:
         """An entry's number; None without a result, and where all embeddings are the same."""
-        used = groups.value(label, "kmeans", "test", "class", "used")
-        top = groups.value(label, "means", "test", "set", "distinct_top")
-        constant = used.high == 1 if used else top is not None and top.high == 1
+        signs = (("kmeans", "class", "used"), ("means", "set", "distinct_top"))
+        seen = [groups.value(label, grouping, "test", *place) for grouping, *place in signs]
+        constant = all(seeds.high == 1 for seeds in seen if seeds)
         found = groups.value(label, self.grouping, "test", self.attribute, self.metric)
         return found.mean if found and not constant else None
 

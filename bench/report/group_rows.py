@@ -62,10 +62,11 @@ class Numbers:
         }
 
     def _reached(self, place: tuple[str, str], value: float, metric: str) -> bool:
-        """Whether a floor is as high as a row's number, or as the lower end of its interval where there is one."""
+        """Whether a floor, as printed, is as high as a row's number, or as its interval's lower end if it has one."""
         low, _ = self.summary.interval(*place, self.part, self.attribute, metric)
-        floors = self.summary.floors(self.part, self.attribute).values()
-        return any(floor.get(metric, 0.0) >= (value if low != low else low) for floor in floors)
+        bound = value if low != low else low
+        floors = [f.get(metric, 0.0) for f in self.summary.floors(self.part, self.attribute).values()]
+        return any(floor >= bound or words.points(floor) == words.points(bound) for floor in floors)
 
     def cell(self, entry: GroupEntry, metric: str, marks: Marks) -> Cell:
         """A number as it is printed."""

@@ -5,7 +5,6 @@ from typing import Any
 
 from bench.report import group_words, words
 from bench.report.group_rows import (
-    FLOORS,
     VARIANTS,
     Numbers,
     blocks_of,
@@ -22,8 +21,6 @@ from bench.report.group_views import ATTRIBUTES, PATIENTS, SET
 from bench.report.table import DASH, Cell, Column, Footnotes, Table, TableRow
 from bench.report.tables import make_table
 from bench.run.suite import Suite
-
-__all__ = ["FLOORS", "VARIANTS", "clustering", "group_tables", "retrieval"]
 
 RATES = {
     f"precision_at_{k}/{m}": f"P@{k}, {equal}"
@@ -84,7 +81,10 @@ def clustering(summary: GroupSummary, suite: Suite, attribute: str) -> Table | N
     rows += [nothing_row(entry, attribute, notes, 4 + len(heads)) for entry in asked if entry not in done]
     spreads = [seeds for entry in done if (seeds := test.of(entry, "acc"))]
     spread = words.spread_head_of(spreads) if spreads else "spread"
-    columns = (*_FIRST, *map(Column, ["Acc, validation", "Acc, test", spread, words.INTERVAL, *heads.values()]))
+    columns = (
+        *_FIRST,
+        *map(Column, ["Acc, validation", "Acc, test", spread, words.INTERVAL, *heads.values()]),
+    )
     more = [group_words.judged(summary, suite, [attribute]), group_words.MAPPINGS, group_words.PAID_FOR]
     more += [group_words.reliance(suite, {e.label for e in asked}), group_words.floors(attribute)]
     what = f"Groups against {attribute}: accuracy and adjusted mutual information ×100, mean over seeds."
@@ -109,7 +109,9 @@ def retrieval(summary: GroupSummary, suite: Suite, part: str, ending: str = "") 
     for entry in done:
         cells = [shown.cell(entry, name, {}) for name in (*rates, "distinct_top")]
         told = (*lost_seeds(shown.of(entry, next(iter(rates))), entry), *_unasked(shown, entry))
-        rows.append(row(entry, blocks[entry.place], cells, _retrieval_data(shown, entry, rates), notes(*told)))
+        rows.append(
+            row(entry, blocks[entry.place], cells, _retrieval_data(shown, entry, rates), notes(*told))
+        )
     for name, floor in _RETRIEVAL_FLOORS.items():
         if values := summary.retrieval_floors(part).get(name):
             cells = [Cell(words.points(values.get(rate, float("nan")))) for rate in rates]
@@ -117,10 +119,12 @@ def retrieval(summary: GroupSummary, suite: Suite, part: str, ending: str = "") 
             rows.append(floor_row(floor, [*cells, Cell(count(values["distinct_top"]))], data))
     rows += [nothing_row(entry, SET, notes, len(rates) + 1) for entry in lost]
     only = ", one unit a patient" if ending else ""
-    what = (
-        f"Retrieval, {group_words.part_name(part)} part{only}: attribute sets as queries, P@K ×100, mean over seeds."
-    )
-    more = [group_words.ranked(summary, suite, [part], bool(ending)), group_words.HIT_RATE, group_words.PAID_FOR]
+    what = f"Retrieval, {group_words.part_name(part)} part{only}: attribute sets as queries, P@K ×100, mean over seeds."
+    more = [
+        group_words.ranked(summary, suite, [part], bool(ending)),
+        group_words.HIT_RATE,
+        group_words.PAID_FOR,
+    ]
     more += [words.chosen_on_validation(suite, {e.label for e in asking})] if part == "val" else []
     columns = (*_FIRST, *map(Column, [*rates.values(), "distinct top-1"]))
     name = "retrieval_patients" if ending else "retrieval" if part == "test" else f"retrieval_{part}"
@@ -154,7 +158,9 @@ def _clustering_data(
     return data | {name: mean(test.of(entry, name)) for name in metrics}
 
 
-def _retrieval_data(shown: Numbers, entry: GroupEntry, rates: Sequence[str] | dict[str, str]) -> dict[str, Any]:
+def _retrieval_data(
+    shown: Numbers, entry: GroupEntry, rates: Sequence[str] | dict[str, str]
+) -> dict[str, Any]:
     """Everything of a row for the CSV, hit rates with their range over seeds."""
     data = {name: mean(shown.of(entry, name)) for name in (*rates, "distinct_top", "queries")}
     for name in rates:

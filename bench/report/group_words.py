@@ -27,9 +27,10 @@ MAPPINGS = (
 HIT_RATE = (
     "P@K is a hit rate over queries, not a precision: the share of attribute sets with at least one unit of at least 1,"
     " at least 2 or all 3 equal attributes (class, sex, age group) among their K nearest; a set that could not ask"
-    f" counts as a miss. The prototypes or means ask. {READOUTS} Constant query: the same unit for every set (K = 1 only:"
-    " beyond, it depends on which); random retrieval: what is expected. Distinct top-1: units that come first for some"
-    " set, of as many as there are sets. Order: P@5, ≥2, in the validation part; so few queries single no row out."
+    f" counts as a miss. The prototypes or means ask. {READOUTS} Constant query: the same unit for every set (K = 1"
+    " only: beyond, it depends on which); random retrieval: what is expected. Distinct top-1: units that come first for"
+    " some set, of as many as there are sets. Order: P@5, ≥2, in the validation part; variants, which repeat a row of"
+    " the table with a change, stand apart. So few queries single no row out."
 )
 
 PAID_FOR = (
@@ -85,7 +86,9 @@ def _asked(summary: GroupSummary) -> str:
         return ""
     step = f"{100 / queries / summary.seeds:.1f}"
     seeds = f" of one of {summary.seeds} seeds" if summary.seeds > 1 else ""
-    return f" {words.counted(queries, 'attribute set')} ask: one query{seeds} moves a number by {step} points."
+    return (
+        f" {words.counted(queries, 'attribute set')} ask: one query{seeds} moves a number by {step} points."
+    )
 
 
 def part_name(part: str) -> str:

@@ -1,8 +1,12 @@
-"""The LaTeX form of a table: booktabs, heads in several lines; a long table breaks across pages."""
+"""The LaTeX form of a table: booktabs, heads in several lines, no column of dashes only.
 
+A long table breaks across pages; a wide one lies on a page turned sideways, its notes running on behind it.
+"""
+
+from dataclasses import replace
 from textwrap import wrap
 
-from bench.report.table import Cell, Column, Table
+from bench.report.table import DASH, Cell, Column, Table
 
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -15,6 +19,8 @@ _FIT = (
     r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"  # wider than the line: scaled to it
 )
 _HEAD = 16  # signs of a head's line
+_UPRIGHT = 9  # columns that a page holds in type that can be read
+_PACKAGES = "array, booktabs, caption, graphicx, longtable, pdflscape"
 
 
 def latex(text: str) -> str:
@@ -23,18 +29,39 @@ def latex(text: str) -> str:
 
 
 def to_latex(table: Table) -> str:
-    """A table, or a longtable; needs the packages array, booktabs, graphicx and longtable."""
+    """A table, a longtable, or a page in landscape; the first line names the packages it needs."""
+    table = _without_dashes(table)
     heads = " & ".join(_head(column) for column in table.columns) + r" \\"
     spec = "".join(_spec(column) for column in table.columns)
     caption = rf"\caption[{latex(table.title)}]{{\textbf{{{latex(table.title)}}} {latex(table.caption)}}}"
-    form = _long if table.long else _floating
+    if not table.long and len(table.columns) > _UPRIGHT:
+        caption = caption.replace(r"\caption[", r"\captionof{table}[", 1)
+    form = _long if table.long else _sideways if len(table.columns) > _UPRIGHT else _floating
     lines = form(caption, spec, heads, _body(table), _notes(table))
-    return "\n".join(["% packages: array, booktabs, graphicx, longtable", *lines]) + "\n"
+    return "\n".join([f"% packages: {_PACKAGES}", *lines]) + "\n"
 
 
 def _floating(caption: str, spec: str, heads: str, body: list[str], notes: list[str]) -> list[str]:
     inner = [rf"\begin{{tabular}}{{{spec}}}", r"\toprule", heads, *body, r"\bottomrule", r"\end{tabular}"]
     return [r"\begin{table}", r"\centering", caption, _FIT, *inner, "}", *notes, r"\end{table}"]
+
+
+def _sideways(caption: str, spec: str, heads: str, body: list[str], notes: list[str]) -> list[str]:
+    inner = [rf"\begin{{tabular}}{{{spec}}}", r"\toprule", heads, *body, r"\bottomrule", r"\end{tabular}"]
+    start = [r"\begin{landscape}", r"\captionsetup{font=scriptsize}", caption]
+    table = [r"\begin{center}\setlength{\tabcolsep}{3pt}", _FIT, *inner, "}", r"\end{center}"]
+    return [*start, *table, *notes, r"\end{landscape}"]
+
+
+def _without_dashes(table: Table) -> Table:
+    """The table without columns in which no row shows anything; a head with a note stays, for it says why."""
+    kept = [
+        place
+        for place, column in enumerate(table.columns)
+        if not table.rows or column.notes or any(row.cells[place] != Cell(DASH) for row in table.rows)
+    ]
+    rows = tuple(replace(row, cells=tuple(row.cells[place] for place in kept)) for row in table.rows)
+    return replace(table, columns=tuple(table.columns[place] for place in kept), rows=rows)
 
 
 def _long(caption: str, spec: str, heads: str, body: list[str], notes: list[str]) -> list[str]:

@@ -6,10 +6,10 @@ Floors look at no signal; they are computed here, for both parts, and stand in e
 from collections.abc import Iterator
 from typing import Any
 
-from bench.report import words
+from bench.report import group_words, words
 from bench.report.beside import Beside, Place
 from bench.report.group_cells import DISTINCT, PARTS, PATIENTS, QUERIES, SET, attribute_of, head_of, metric_of
-from bench.report.group_summary import GroupSummary
+from bench.report.group_summary import HEADLINE, GroupSummary
 from bench.report.layout import KS, MATCHES, GroupLayout, GroupRow
 from bench.report.paper_tables import OURS, PUBLISHED, corpus_of, general, use_of
 from bench.report.published import layouts, published
@@ -19,6 +19,10 @@ from bench.run.plan import Plan
 from bench.run.suite import Suite
 
 VARIANTS, FLOORS = "variants", "floors: computed here, without any look at a signal; the paper has none"
+
+_RETRIEVAL_FLOORS = {"constant": "constant query", "random": "random retrieval"}
+
+_INTERVAL = " (95\u00a0% interval)"
 
 _BLOCKS = {1: "at least 1 of 3 attributes equal", 2: "at least 2 of 3 equal", 3: "all 3 equal"}
 _DISTINCT = "distinct units that rank first, of so many queries (under K = 1)"
@@ -52,8 +56,9 @@ def _table(name: str, place: Place) -> Table:
     columns = tuple(_columns(place, [*besides, *controls]))
     what = f"{layout.title}; {'published and ours' if place.numbers else 'ours'}."
     more = _explained(place, [*besides, *controls])
-    if left_out:
-        more += f" Not run at scale {place.suite.scale}: {', '.join(row.row for row in left_out)}."
+    values = {beside.axis() for beside in besides}
+    if gone := [row.row for row in left_out if row.row.split()[-1] not in values]:
+        more += f" Not run at scale {place.suite.scale}: {', '.join(gone)}."
     return make_table(name, what, place.summary, place.suite, columns, rows, notes, more)
 
 
@@ -73,22 +78,29 @@ def _once(besides: list[Beside]) -> list[Beside]:
 
 
 def _columns(place: Place, besides: list[Beside]) -> Iterator[Column]:
-    layout = place.layout
+    layout, spread = place.layout, _spread(besides)
     yield Column("row of the paper" if place.numbers else "row", left=True)
     if layout.axis:
         yield Column(layout.axis.what)
     yield Column("ours", left=True)
     for cell in _first_cells(layout):
-        head = head_of(cell)
-        if place.has_published(cell):
-            yield Column(f"{head}, published")
-        yield Column(f"{head}, ours, validation")
-        if place.has_published(cell) and layout.kind == "clustering":
-            yield Column("ours − published")
-        yield Column(f"{head}, ours, test")
+        head, compared = head_of(cell), place.has_published(cell)
+        if compared:
+            yield Column(f"{head}, published ({layout.spread})")
+        yield Column(f"{head}, ours, validation{spread}")
+        if compared and layout.kind == "clustering":
+            yield Column("ours (validation) − published")
+        bracketed = metric_of(cell, read_off=False) == HEADLINE
+        yield Column(f"{head}, ours, test{_INTERVAL if bracketed else ''}")
     yield Column("seeds")
     if place.numbers:
         yield Column("verdict", left=True)
+
+
+def _spread(besides: list[Beside]) -> str:
+    """What brackets behind our validation numbers hold, for a head; empty where there are none."""
+    found = [seeds for beside in besides for seeds in beside.found()]
+    return f" ({words.spread_head_of(found)})" if any(seeds.n > 1 for seeds in found) else ""
 
 
 def _first_cells(layout: GroupLayout) -> tuple[str, ...]:
@@ -117,7 +129,7 @@ def _row(beside: Beside, block: str, cells: tuple[str, ...], data: dict[str, Any
     axis = [Cell(beside.axis())] if place.layout.axis else []
     shown = [cell for name_ in cells for cell in beside.shown(name_)]
     said = place.notes(*because)
-    ours = Cell(beside.name, notes=() if place.numbers else said)
+    ours = Cell(beside.name, notes=place.notes(*beside.paid_for(), *(() if place.numbers else because)))
     end = [Cell(beside.count), *([Cell(beside.word, notes=said)] if place.numbers else [])]
     known = {"row": beside.row.row, **beside.identity(), **data}
     known |= {"verdict": beside.word, "because": " | ".join(because)}
@@ -144,15 +156,28 @@ def _ours_only(place: Place, cell: str, texts: tuple[str, str]) -> list[Cell]:
 
 
 def _floor_names(place: Place) -> dict[str, str]:
-    """The floors of clustering: of the values of this table's attributes."""
+    """The floors of clustering, named after this table's attributes."""
+    shown = ", ".join(_attributes(place))
+    return {"constant": f"constant {shown}", "majority": f"majority {shown}", "random": "random ids"}
+
+
+def _attributes(place: Place) -> list[str]:
+    return list(dict.fromkeys(attribute_of(cell) for cell in place.layout.columns()))
+
+
+def _floors_explained(place: Place) -> str:
+    """What the floors are."""
+    if place.layout.kind == "retrieval":
+        return (
+            "Constant query: one unit for all queries (exact at K = 1); random retrieval: what is expected."
+        )
     classes = place.corpus.tasks[place.summary.setting.task].classes
     first = {"class": str(classes[0]), "sex": "male", "age": "the youngest quarter"}
-    shown = dict.fromkeys(attribute_of(cell) for cell in place.layout.columns())
-    return {
-        "constant": f"constant: always {', '.join(first[attribute] for attribute in shown)}",
-        "majority": "majority: always what is most frequent in training",
-        "random": "random ids",
-    }
+    always = ", ".join(first[attribute] for attribute in _attributes(place))
+    return (
+        f"Constant: always {always}; majority: always what is most frequent in training; random ids: mean over draws,"
+        " AMI as expected."
+    )
 
 
 def _floor_cells(place: Place, floor: str, cells: tuple[str, ...]) -> tuple[list[Cell], dict[str, Any]]:
@@ -191,12 +216,6 @@ def _retrieval_rows(place: Place, besides: list[Beside], controls: list[Beside])
     yield from _distinct_rows(place, [*besides, *controls])
 
 
-_RETRIEVAL_FLOORS = {
-    "constant": "floor: one unit for all queries (exact at K = 1)",
-    "random": "floor: random units",
-}
-
-
 def _each_once(beside: Beside, block: str, cells: tuple[str, ...], m: int) -> TableRow:
     """The same row where each patient is ranked once."""
     shown: list[Cell] = []
@@ -225,30 +244,23 @@ def _distinct_rows(place: Place, besides: list[Beside]) -> Iterator[TableRow]:
 
 
 def _explained(place: Place, besides: list[Beside]) -> str:
-    layout = place.layout
-    found = [seeds for beside in besides for seeds in beside.found()]
-    spread = words.spread_head_of(found) if found else "spread over seeds"
-    brackets = [f"published, {layout.spread}"] if place.numbers else []
-    brackets.append(f"ours on validation, {spread}")
-    if layout.kind == "clustering":
-        brackets.append(f"ours on test (Acc), {words.INTERVAL}")
-    said = _RETRIEVAL if layout.kind == "retrieval" else _CLUSTERING
-    end = general(layout.table_footnotes) if place.numbers else layout.unpublished
-    return f"{_judged(place.suite)} {said} In brackets: {'; '.join(brackets)}. {end}"
-
-
-def _judged(suite: Suite) -> str:
-    """What is grouped and ranked."""
-    if suite.input.aggregation != "none":
-        return "A unit is a record."
-    length = f"{suite.input.window:,} samples" if suite.input.window else "a whole record"
-    return f"A unit is a window of {length}{' of one lead' if suite.input.instance == 'lead' else ''}."
+    layout, summary, suite = place.layout, place.summary, place.suite
+    labels = {entry.label for beside in besides for entry in beside.entries}
+    if layout.kind == "retrieval":
+        said = [group_words.ranked(summary, suite, ("test", "val")), _RETRIEVAL]
+        said.append(words.chosen_on_validation(suite, labels))
+    else:
+        said = [group_words.judged(summary, suite, _attributes(place)), _CLUSTERING]
+        said.append(group_words.reliance(suite, labels))
+    said += [_floors_explained(place), group_words.READOUTS]
+    said.append(general(layout.table_footnotes) if place.numbers else layout.unpublished)
+    return " ".join(filter(None, said))
 
 
 _CLUSTERING = (
     "Acc: share of units whose value is right, by what their id stands for where it stands for something by"
     " construction, else by the one-to-one mapping of ids to values that fits the training part best; identity:"
-    " ids taken for values as they are. AMI: of the values read off in the first case, of the ids in the second."
+    " bare ids taken for values as they are. AMI: of the values read off in the first case, of the ids in the second."
 )
 _RETRIEVAL = (
     "Each attribute set (class, sex, age quartile) is a query; a hit is at least one unit, of the K nearest, with"

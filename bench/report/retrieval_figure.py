@@ -222,11 +222,19 @@ def _scale(own: OwnGroups, layout: _Layout) -> str:
     )
 
 
+def _metric(own: OwnGroups) -> str:
+    """The distance, and between what, where vectors have length 1."""
+    lengths = np.linalg.norm(np.concatenate([own.points, own.queries]), axis=1)
+    unit = np.allclose(lengths[np.isfinite(lengths)], 1, atol=1e-3)
+    return f"Euclidean distances{' between vectors of length 1,' if unit else ''}"
+
+
 def _caption(own: OwnGroups) -> str:
     row = own.row
     text = (
-        f"Prototypes of {row.strategy_title} as queries, one of each class. Left: distances to"
-        f" {words.counted(len(own.points), 'validation unit')} by class, the query's own class filled; a class of"
+        f"Own prototypes (CP, clinical prototypes) of {row.strategy_title} as queries, one of each class, fixed in"
+        f" advance: women of the third age bin, or the nearest set to that which found anything. Left: {_metric(own)}"
+        f" to {words.counted(len(own.points), 'validation unit')} by class, the query's own class filled; a class of"
         f" fewer than {_FEW} units as ticks. Right: the nearest ECGs of the validation part, one a patient, shifted"
         f" to a median of 0 mV; what exceeds the paper is cut off. Green: the class matches. {row.title},"
         f" {row.task}; scale {row.scale}; seed index {row.seed_index}."

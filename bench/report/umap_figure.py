@@ -83,8 +83,8 @@ def umap_figure(own: OwnGroups, store: Store) -> Figure:
         left = canvas.add_subplot(grid[0])
         middle = canvas.add_subplot(grid[1], sharex=left, sharey=left)
         for ax, name, codes, what in (
-            (left, "queries", own.codes, "prototypes among embeddings"),
-            (middle, "means", own.mean_codes, "means of the attribute sets"),
+            (left, "queries", own.codes, "own prototypes (CP)"),
+            (middle, "means", own.mean_codes, "means of attribute sets (TP)"),
         ):
             _dots(ax, places["points"], own.point_codes, colours)
             _large(ax, places[name], codes, colours)
@@ -119,7 +119,7 @@ def _enlarged(canvas: Any, place: Any, own: OwnGroups, alone: np.ndarray, colour
     """The prototypes of each class from the map without embeddings, each class at its own magnification."""
     whole = canvas.add_subplot(place)
     whole.set_axis_off()
-    whole.set_title(f"prototypes alone, enlarged{mark(own.row.simulated)}", fontsize=10, loc="left")
+    whole.set_title(f"own prototypes (CP), enlarged{mark(own.row.simulated)}", fontsize=10, loc="left")
     across = int(np.ceil(np.sqrt(len(colours))))
     down = -(-len(colours) // across)
     for kind, name in enumerate(own.values["class"]):
@@ -186,11 +186,12 @@ def _legends(ax: "Axes", own: OwnGroups, colours: list[Any]) -> None:
 def _caption(own: OwnGroups) -> str:
     row = own.row
     text = (
-        f"UMAP (cosine distance) of the prototypes of {row.strategy_title}. Left and middle: one map of"
-        f" {words.counted(len(own.points), 'validation unit')} (small dots), the prototypes (left) and the means of the"
-        f" training embeddings of each attribute set ('traditional prototypes', middle). Right: another map, of the"
-        f" prototypes alone, each class at its own magnification. Colour: class; shape: sex; size: age, a line"
-        f" joining the ages of a class and sex. Gaps on such a map are not to scale."
+        f"UMAP (cosine distance) of {row.strategy_title}. Left and middle: one map of"
+        f" {words.counted(len(own.points), 'validation unit')} (small dots), its own prototypes (CP, clinical"
+        f" prototypes; left) and the means of the training embeddings of each attribute set (TP, traditional"
+        f" prototypes; middle). Right: another map, of its own prototypes alone, each class at its own magnification."
+        f" Colour: class; shape: sex; size: age, a line joining the ages of a class and sex."
+        f" Gaps on such a map are not to scale."
         f" {row.title}, {row.task}; scale {row.scale}; seed index {row.seed_index}."
     )
     return words.title(text, row.simulated)

@@ -15,6 +15,8 @@ from bench.run.suite import budget_of, load_suite
 from strategies.crocs import CROCS
 
 ATTRIBUTES = ("class", "sex", "age")
+SOUGHT = dict.fromkeys(("sela", "deepcluster", "iic", "dtcr"), ("class",))
+SOUGHT |= {"dtcr_sex": ("sex",), "dtcr_age": ("age",)}
 METRICS = ("acc", "acc_hungarian", "acc_oracle", "acc_majority", "acc_identity", "ami", "ami_mapped")
 HITS = [f"precision_at_{k}/{m}{end}" for k in (1, 5, 10) for m in (1, 2, 3) for end in ("", "/patients")]
 CLASSES = {
@@ -138,12 +140,13 @@ def _entry(entry, grouping, wanted, cells):
     missing = () if cells else (Missing((fraction,), (0,), "failed", "Diverged"),)
     return GroupEntry(
         label=entry.label,
+        strategy=entry.strategy,
         name=entry.title or entry.label,
         origin="strategy",
-        needs=(),
+        needs=("labels", "demographics") if entry.strategy == "crocs" else (),
         needs_at_test=(),
         grouping=grouping,
-        attributes=ATTRIBUTES,
+        attributes=SOUGHT.get(entry.label, ATTRIBUTES),
         fraction=fraction,
         wanted=wanted,
         keys=tuple(key for key, _ in cells),

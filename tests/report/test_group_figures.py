@@ -22,7 +22,7 @@ from bench.run.work import Job
 from bench.train.budget import InputSpec
 from tests.report.hand_made import TASK, make_bench
 
-VALUES = {"class": ["slow", "fast"], "sex": ["male", "female"], "age": ["<=50", "50-62", "62-72", ">72"]}
+VALUES = {"class": ["slow", "fast"], "sex": ["male", "female"], "age": ["<=50", "51-62", "63-72", ">72"]}
 SETS = np.indices((2, 2, 4)).reshape(3, -1).T
 WINDOW, START = 100, 40
 
@@ -223,7 +223,7 @@ def test_green_only_where_the_class_is_the_one_asked_for(bench, fake_umap, drawn
         assert signed == matches
         frames = list(ax.spines.values())
         assert all(same_color(s.get_edgecolor(), "#00774F") == matches for s in frames)
-        assert f"{VALUES['class'][found[place % 6]]}, female, 62–72" in ax.get_title(loc="left")
+        assert f"{VALUES['class'][found[place % 6]]}, female, 63–72" in ax.get_title(loc="left")
         assert ax.get_title(loc="left").endswith(f"{0.5 + (place % 6) / 8:.2f}")
 
 
@@ -236,6 +236,22 @@ def test_distances_are_euclidean_to_the_query_shown(bench, fake_umap):
         assert distance == pytest.approx(
             sum((a - b) ** 2 for a, b in zip(point, own.queries[14], strict=True)) ** 0.5
         )
+
+
+def test_captions_say_how_queries_were_chosen_and_what_the_distance_is(bench, fake_umap):
+    add(bench)
+    (umap, found), _ = figures(bench)
+    assert "fixed in advance: women of the third age bin" in found.caption
+    assert "Left: Euclidean distances to 30 validation units" in found.caption
+    for text in (umap.caption, found.caption):
+        assert text.count("CP, clinical") == 1
+    own = next(own_groups(bench.plan, bench.store, bench.plan.suites[0]))
+    pieces = {name: getattr(own, name) for name in ("points", "queries")}
+    unit = replace(own, **{n: x / np.linalg.norm(x, axis=1, keepdims=True) for n, x in pieces.items()})
+    assert (
+        "Euclidean distances between vectors of length 1, to"
+        in retrieval_figure.retrieval_figure(unit).caption
+    )
 
 
 def test_where_the_preferred_query_is_missing_the_nearest_set_is_asked(bench, fake_umap):

@@ -1,5 +1,6 @@
 import csv
 import io
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -29,7 +30,8 @@ def ptbxl():
 
 
 def heads(table):
-    return [column.head for column in table.columns]
+    """Heads without what stands in brackets at their end."""
+    return [re.sub(r" \([^)]*\)$", "", column.head) for column in table.columns]
 
 
 def row_of(table, name, **data):
@@ -101,8 +103,18 @@ def test_ours_stands_beside_it_validation_first_and_the_difference_is_hidden_on_
     assert cells["class AMI, ours, validation"].text.startswith(
         percent(mean(*place, "val", "class", "ami_mapped"))
     )
-    assert cells["ours − published"].text == "–"
-    assert row.data["class_acc_difference"] == pytest.approx(100 * acc - 90.3)
+    assert cells["ours (validation) − published"].text == "–"
+    assert row.data["class_acc_difference"] is None
+    noted = texts_of(table, cells["ours"])
+    assert noted == ["Paid for in training: demographics, labels"]
+    assert row.data["paid_for"] == "demographics labels"
+    full = [column.head for column in table.columns]
+    assert "class Acc, published (SD over 5 seeds)" in full
+    assert "class Acc, ours, validation (range over 2 seeds)" in full
+    assert "class Acc, ours, test (95\u00a0% interval)" in full and "class AMI, ours, test" in full
+    assert "Judged: 7 test instances and 7 validation instances of known class" in table.caption
+    assert "They hold for these 2 trained encoders a row" in table.caption
+    assert "its validation numbers are optimistic" in table.caption
     assert row.data["class_acc_oracle_test"] == pytest.approx(mean(*place, "test", "class", "acc_oracle"))
     assert (row.data["label"], row.data["grouping"], row.data["verdict"]) == (
         "crocs",
@@ -139,10 +151,13 @@ def test_clustering_floors_of_both_parts_stand_below(chapman, ptbxl):
             floors = {row.data["floor"]: row for row in found[name].rows if row.block == FLOORS}
             assert set(floors) == set(FLOOR_NAMES)
         row = next(row for row in found["table1a"].rows if row.data.get("floor") == "constant")
-        assert row.cells[0].text == f"constant: always {first}"
+        assert row.cells[0].text == "constant class"
+        assert f"Constant: always {first};" in found["table1a"].caption
         cells = shown(found["table1a"], row)
         assert cells["class Acc, ours, validation"].text == percent(number("val", "class", "constant", "acc"))
         assert cells["class AMI, ours, test"].text == percent(number("test", "class", "constant", "ami"))
+        random = next(row for row in found["table1a"].rows if row.data.get("floor") == "random")
+        assert shown(found["table1a"], random)["class AMI, ours, test"].text == "0.0"
         assert cells["class Acc, published"].text == "–"
         assert row.data["class_identity_val"] == number("val", "class", "constant", "acc_identity")
 
@@ -161,9 +176,9 @@ def test_retrieval_has_a_block_for_each_number_of_matches_with_floors_patients_a
     once = shown(table, row_of(table, "TP CROCS, each patient once", matches=2))
     test = percent(mean("crocs", "means", "test", "set", "precision_at_5/2/patients"))
     assert (once["K = 5, published"].text, once["K = 5, ours, test"].text) == ("–", test)
-    floor = shown(table, row_of(table, "floor: one unit for all queries (exact at K = 1)", matches=1))
+    floor = shown(table, row_of(table, "constant query", matches=1))
     assert (floor["K = 1, ours, validation"].text, floor["K = 5, ours, validation"].text) == ("71.9", "–")
-    random = row_of(table, "floor: random units", matches=3)
+    random = row_of(table, "random retrieval", matches=3)
     assert random.data["precision_at_10_test"] == number("test", "random", "precision_at_10/3")
     (_, distinct) = table.blocks()[3]
     count = mean("dtc", "own", "val", "set", "distinct_top")
@@ -238,7 +253,11 @@ def test_real_corpora_at_paper_scale_differ_in_the_split_alone():
     assert "regulariser: mean over squared distances" in row.data["because"]
     assert "published: adam" not in row.data["because"]
     gap = 100 * mean("crocs", "own", "val", "class", "acc", seeds=5) - 90.3
-    assert shown(table, row)["ours − published"].text == f"{gap:+.1f}".replace("-", "−")
+    assert shown(table, row)["ours (validation) − published"].text == f"{gap:+.1f}".replace("-", "−")
+    assert row.data["class_acc_difference"] == pytest.approx(gap)
+    bare = row_of(table, "SeLA")
+    identity = mean("sela", "own", "val", "class", "acc_identity", seeds=5)
+    assert bare.data["class_acc_difference"] == pytest.approx(100 * identity - 21.0)
     hard = row_of(tables(corpus="chapman", scale="paper")["table3a"], "NCE-hard")
     assert "loss" not in hard.data["because"]
     ptbxl = row_of(tables(corpus="ptbxl", scale="paper", records=16244)["table1a"], "SeLA")
@@ -282,7 +301,10 @@ def test_ablations_have_no_published_columns_and_say_so(chapman):
         assert not any("published" in head or head == "verdict" for head in heads(table))
     values = [row.data["value"] for row in chapman["ablation_embedding"].rows if "value" in row.data]
     assert values == ["32", "128", "256"]
-    assert "Not run at scale quick: E = 64, E = 128." in chapman["ablation_embedding"].caption
+    caption = chapman["ablation_embedding"].caption
+    assert caption.endswith("Not run at scale quick: E = 64.")  # 128 is the suite's own
+    assert "dim 128 (rows that say so: another)" in caption and "SeLA" not in caption
+    assert "dim 128," in chapman["table1a"].caption
     beta = [row.data["value"] for row in chapman["ablation_beta"].rows if "value" in row.data]
     assert beta == ["0.1", "0.2", "0.4"]
     labels = [

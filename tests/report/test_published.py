@@ -237,7 +237,7 @@ def test_table1_shows_published_and_ours_with_verdict_and_controls(tmp_path):
     assert [row.data["row"] for row in table.rows[:7]] == [n.row for n in published("goodviews")[:7]]
     ours = rows["Strategy 2 (SimCLR)"].data
     assert (ours["macro_auroc"], ours["seed_low"], ours["seed_high"]) == (0.75, 0.5, 1.0)
-    assert ours["difference"] == pytest.approx(75 - 89.6)
+    assert ours["difference"] is None
     assert ours["verdict"] == "not comparable"
     assert "simulated cohort" in ours["because"]
     shown = [cell.text for cell in rows["Strategy 2 (SimCLR)"].cells]

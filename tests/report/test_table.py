@@ -66,6 +66,29 @@ def test_heads_of_latex_tables_are_stacked_and_wide_text_wraps():
     assert r"\begin{tabular}{lr>{\raggedright\arraybackslash}p{0.4\linewidth}}" in text
 
 
+def test_columns_of_dashes_are_left_out_of_latex_unless_their_head_says_why():
+    columns = (Column("row"), Column("empty"), Column("noted", notes=(1,)), Column("score"))
+    rows = tuple(TableRow("", (Cell(name), Cell(), Cell(), Cell("1")), {}) for name in "ab")
+    text = to_latex(Table("t", "T", "", columns, rows, ("why",)))
+    assert r"row & noted\textsuperscript{1} & score \\" in text
+    assert r"a & -- & 1 \\" in text and "empty" not in text
+
+
+def test_a_wide_latex_table_lies_on_its_side_and_a_narrow_one_does_not():
+    for count, sideways in ((9, False), (10, True)):
+        columns = tuple(Column(f"c{place}") for place in range(count))
+        text = to_latex(Table("t", "T", "C.", columns, (TableRow("", (Cell("1"),) * count, {}),), ("n",)))
+        assert (r"\begin{landscape}" in text) == (r"\captionof{table}[T]" in text) == sideways
+        assert (r"\begin{table}" in text) != sideways
+        assert {"caption", "pdflscape"} <= set(text.splitlines()[0].removeprefix("% packages: ").split(", "))
+
+
+def test_a_heading_is_the_title_up_to_its_colon():
+    titles = ("SIMULATED DATA. Retrieval, validation part: P@K ×100.", "Methods.")
+    headings = [Table("t", title, "", (), ()).heading for title in titles]
+    assert headings == ["Retrieval, validation part", "Methods"]
+
+
 def test_a_long_latex_table_repeats_its_heads(table):
     lines = to_latex(replace(table, long=True)).splitlines()
     assert r"\begin{longtable}{lr}" in lines

@@ -7,6 +7,7 @@ from bench.report import words
 from bench.report.details import classes, comparisons, cost, no_result
 from bench.report.frame import build_frame
 from bench.report.summary import Summary, names, summarise
+from bench.report.table import SIMULATED
 from bench.report.tables import CONTROLS, NOTHING, STRATEGIES, board, selection
 from bench.report.views import MetricViews
 from bench.run.suite import Suite
@@ -145,9 +146,39 @@ def test_budgets_are_in_words_and_equal_ones_together():
         }
     )  # fmt: skip
     assert words.budget_line(suite, {"a": "Ay", "b": "Bee", "c": "See"}) == (
-        "100 steps of 32 records, adamw, learning rate 0.001;"
-        " Ay and See: learning rate 0.003, checkpoint with the best validation loss"
+        "100 steps of 32 records, adamw, learning rate 0.001"
+        " (Ay; See: learning rate 0.003, checkpoint of least validation loss)"
     )
+    assert "See" not in words.budget_line(suite, {"a": "Ay"})
+    chosen = suite.model_copy(
+        update={"budget": suite.budget.model_copy(update={"selection": "best_val_loss"})}
+    )
+    assert words.budget_line(chosen, {"b": "Bee"}) == (
+        "100 steps of 32 records, adamw, learning rate 0.001, checkpoint of least validation loss"
+    )
+    assert words.chosen_on_validation(suite, {"b"}) == ""
+    assert all(
+        "optimistic" in words.chosen_on_validation(*on) for on in ((suite, {"a", "b"}), (chosen, {"b"}))
+    )
+
+
+def test_a_table_speaks_of_the_encoders_and_budgets_of_its_own_rows_only():
+    entries = ({"strategy": "a", "encoder": {"dim": 32}}, {"strategy": "b", "encoder": {"dim": 64}}, "c")
+    encoder = {"name": "net", "arguments": {"dim": 64, "width": 8}}
+    suite = Suite.model_validate(
+        {
+            "name": "s", "title": "S", "scale": "quick", "seeds": 1, "corpora": (), "entries": entries,
+            "input": {"rate": 50}, "encoder": encoder, "budget": {"steps": 100, "batch": 32},
+        }
+    )  # fmt: skip
+    assert words.encoder_arguments(suite, {"b", "c"}) == ["dim 64", "width 8"]
+    assert words.encoder_arguments(suite, {"a", "c"}) == ["dim 64 (rows that say so: another)", "width 8"]
+
+
+def test_headings_are_words_of_the_title(bench, summary):
+    suite = bench.plan.suites[0]
+    assert selection(summary, suite).heading.startswith("Selection on the fraction's own validation records")
+    assert no_result(summary, suite).heading == "Asked for, without a result"
 
 
 def test_computed_measurements_are_stated_where_a_row_needs_them(tmp_path):
@@ -206,7 +237,7 @@ def test_caption_states_corpus_scale_split_and_that_it_is_simulated(bench, summa
         no_result(summary, bench.plan.suites[0]),
         classes(summary, bench.plan.suites[0]),
     ):
-        assert table.title.startswith(words.SIMULATED)
+        assert table.title.startswith(SIMULATED)
         for stated in (
             "tiny-sim (240 simulated records)",
             "scale quick",

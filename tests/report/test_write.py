@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.report.words import CORPORA
 from bench.report.write import write_report
 from tests.report.hand_made import Bench, make_bench
 
@@ -91,6 +92,24 @@ def test_the_page_is_whole_and_needs_no_network(files):
     assert "<title>SIMULATED" in page
 
 
+def test_tables_scroll_inside_their_boxes(files):
+    page = _read(files, "board.html")
+    assert page.count("<table>") == len(re.findall(r'<div class="scroll"[^>]*>\s*<table>', page)) > 3
+    assert ".scroll { overflow-x: auto; max-width: 100%;" in page
+
+
+def test_the_page_names_corpora_and_own_fractions(tmp_path):
+    entries = ("simclr", {"strategy": "rhythm", "label": "few", "fractions": [0.1], "encoder": {"width": 16}})
+    bench = make_bench(tmp_path, name="goodviews", label_fractions=(1.0,), entries=entries)
+    bench.finish(bench.add("simclr"), bench.noisy(2, 0))
+    bench.finish(bench.add("few", 0.1), bench.noisy(2, 0))
+    page = _read(write_report(bench.plan, bench.store, tmp_path / "results", 50), "board.html")
+    assert "the published ones were, on Chapman" in page
+    assert "<dt>Label fractions</dt><dd>100\u00a0%; Few: 10\u00a0%</dd>" in page
+    assert "width 8 (rows that say so: another)" in page
+    assert CORPORA["ptbxl"] == "PTB-XL"
+
+
 def test_cells_csv_has_a_line_a_cell_selection_and_part(bench, files):
     rows = list(csv.DictReader(io.StringIO(_read(files, "cells.csv"))))
     done = [row for row in rows if row["status"] == "done"]
@@ -163,7 +182,7 @@ def test_tables_of_settings_no_longer_reported_go_and_nothing_else_does(tmp_path
 def test_the_page_has_the_figure_first_and_folds_the_cost(files):
     page = _read(files, "board.html")
     assert page.index("<figure>") < page.index("<table>")
-    assert "<details><summary>Cost</summary>" in page
+    assert "<details><summary>Cost of a fit at 100\u00a0% labels, mean over seeds</summary>" in page
     assert "None of our numbers on this page was measured on real ECGs." in page
     assert '<th scope="col">fit seconds' not in page.partition("<details>")[0]
 
