@@ -2,8 +2,9 @@
 
 Han, Vedaldi and Zisserman, "Learning to Discover Novel Visual Categories via Deep Transfer Clustering", ICCV 2019
 (arXiv 1908.09884), as CROCS (Kiyasseh et al., NeurIPS 2021) needs it: with one prototype for each attribute set.
-There labels belong to other classes than those to be found, and no cluster has a name; CROCS does not say how its
-prototypes got theirs. The default ties them by construction; `link` has the other ways.
+There labels belong to other classes than those to be found, and no cluster has a name. CROCS's first arXiv version
+(appendix B.3) ties its prototypes by a target made of labels alone, recipe `published`; the default ties them where
+they begin, and keeps DTC's target. `link` has all ways.
 
 Paper and code: the code averages both losses over instances and clusters, which divides the divergence by K; here
 it is the divergence itself, and the consistency term is multiplied by K to keep the balance.
@@ -22,11 +23,12 @@ from bench.nn.heads import LinearHead
 from bench.nn.kmeans import kmeans
 from bench.nn.losses import classification_loss
 from bench.nn.perturb import perturb
-from bench.nn.prototypes import soft_weights, usage
+from bench.nn.prototypes import unit, usage
 from bench.nn.student import (
     RunningAssignments,
     divergence,
     group_means,
+    label_targets,
     log_assignments,
     matched,
     principal_axes,
@@ -53,7 +55,7 @@ SUPERVISED, WARM_UP, MAIN = range(3)
 """The phases."""
 
 _CHUNK = 4096
-_WATCHED = ("usage_entropy", "largest_share", "label_change", "centre_gap")
+_WATCHED = ("usage_entropy", "largest_share", "label_change", "centre_gap", "departure")
 
 
 class DTCParams(pydantic.BaseModel):
@@ -62,8 +64,9 @@ class DTCParams(pydantic.BaseModel):
     Attributes:
         link: prototypes are one for each attribute set and begin as its labelled mean ('sets'), the same for each
             class ('classes'), or as many as attribute sets, begin by k-means, and are matched with the sets
-            one to one by the labelled instances they hold ('kmeans').
-        target: 'sharpened' is DTC's; 'crocs' that of CROCS's preprint, fixed by an instance's labels.
+            one to one by the labelled instances they hold ('kmeans'). Or they are among the embeddings, begin at
+            random as CROCS's do, and only the target ties them, fixed by an instance's labels ('target').
+        over: what that target adds up to 1 over: all prototypes, or those of the instance's class.
         anchor: eta, share of a labelled instance's own prototype in its target.
         consistency: assignments agree with those of a second view ('perturbed', PI), with a running mean of
             earlier ones ('ensemble', TE), or need not.
@@ -73,12 +76,13 @@ class DTCParams(pydantic.BaseModel):
         alpha: degrees of freedom of Student's t.
         update: epochs from one target to the next.
         pretraining, warm_up: shares of the steps; the rest is the main phase.
+        rate: learning rate of warm-up and main phase, as a multiple of the budget's.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
-    link: Literal["sets", "classes", "kmeans"] = "sets"
-    target: Literal["sharpened", "crocs"] = "sharpened"
+    link: Literal["sets", "classes", "kmeans", "target"] = "sets"
+    over: Literal["all", "class"] = "all"
     anchor: float = pydantic.Field(default=0.0, ge=0, le=1)
     consistency: Literal["perturbed", "ensemble", "none"] = "perturbed"
     perturbation: Literal["strong", "gaussian"] = "strong"
@@ -87,15 +91,20 @@ class DTCParams(pydantic.BaseModel):
     momentum: float = pydantic.Field(default=0.6, ge=0, lt=1)
     alpha: pydantic.PositiveFloat = 1.0
     update: pydantic.PositiveInt = 1
-    pretraining: float = pydantic.Field(default=0.3, gt=0, lt=1)
-    warm_up: float = pydantic.Field(default=0.1, gt=0, lt=1)
+    pretraining: float = pydantic.Field(default=0.3, ge=0, lt=1)
+    warm_up: float = pydantic.Field(default=0.1, ge=0, lt=1)
+    rate: pydantic.PositiveFloat = 0.3
 
     @pydantic.model_validator(mode="after")
     def _agree(self) -> Self:
-        if self.anchor and self.link == "kmeans":
-            raise ValueError(f"anchor {self.anchor}: with link 'kmeans' no prototype is an instance's own")
-        if self.target == "crocs" and self.link != "sets":
-            raise ValueError(f"target 'crocs' is over attribute sets: set link 'sets', not {self.link!r}")
+        if self.anchor and self.link in ("kmeans", "target"):
+            raise ValueError(
+                f"anchor {self.anchor}: with link {self.link!r} no prototype begins as one's own"
+            )
+        if self.over == "class" and self.link != "target":
+            raise ValueError(
+                f"over 'class' is of targets made of labels: set link 'target', not {self.link!r}"
+            )
         if self.pretraining + self.warm_up >= 1:
             raise ValueError("pretraining and warm_up leave no step for the main phase")
         return self
@@ -113,11 +122,16 @@ class DTC(Prototypes, Strategy):
     deviations = (
         "Pre-trained on the classes that are to be found, within the label subset; DTC on other classes.",
         "A prototype stands for an attribute set and begins as the mean of its labelled instances; in DTC"
-        " prototypes stand for nothing and begin by k-means. CROCS does not say how it tied them.",
+        " prototypes stand for nothing and begin by k-means. In CROCS's first arXiv version (appendix B.3) they begin"
+        " at random and are tied by a target made of labels alone (recipe 'published'); the final one does not say.",
         "The bottleneck begins as the principal axes of the embeddings; DTC draws it at random and lets the"
         " warm-up teach it those axes.",
         "Optimiser and number of steps are the suite's (DTC: SGD at 0.1 and 0.05); no weight decay on prototypes.",
+        "Once prototypes learn, the rate is 0.3 (`rate`) of the suite's: at the whole of it embeddings can leave the"
+        " prototypes behind, whose assignments then all become alike.",
         "Views are perturbed ECGs, in pre-training too; DTC crops and flips images.",
+        "Where the suite crops at random, targets come from each instance's window at 0, the loss from another.",
+        "Both views pass the encoder as one batch and share the statistics of batch norm; in DTC each has its own.",
         "The running mean of assignments counts an instance's own visits; DTC counts epochs.",
     )
     recipes = {
@@ -126,7 +140,13 @@ class DTC(Prototypes, Strategy):
         "kmeans": {"link": "kmeans"},
         "anchored": {"anchor": 0.5},
         "ensemble": {"consistency": "ensemble"},
-        "published": {"target": "crocs", "consistency": "none"},
+        "published": {
+            "link": "target",
+            "pretraining": 0.0,
+            "warm_up": 0.0,
+            "consistency": "none",
+            "rate": 1.0,
+        },
         "board": {},
     }
     Params = DTCParams
@@ -153,8 +173,10 @@ class DTC(Prototypes, Strategy):
         self.register_buffer("watched", torch.zeros(len(_WATCHED)))
         self.ensemble = RunningAssignments(remembered, groups, self.params.momentum)
         self.head = LinearHead(encoder.dim, len(info.classes))
-        self.bottleneck = nn.Linear(encoder.dim, min(encoder.dim, groups, rows))
-        self.centres = nn.Parameter(torch.randn(groups, self.bottleneck.out_features))
+        free = self.params.link == "target"
+        width = encoder.dim if free else min(encoder.dim, groups, rows)
+        self.bottleneck = nn.Identity() if free else nn.Linear(encoder.dim, width)
+        self.centres = nn.Parameter(unit(torch.randn(groups, width)))
         self.phase = SUPERVISED  # of the step under way: `views` is not told
 
     @classmethod
@@ -180,25 +202,28 @@ class DTC(Prototypes, Strategy):
         """Encoder and classifier; then twice encoder, bottleneck and prototypes, first under fixed targets."""
         encoder, p = list(self.encoder.named_parameters()), self.params
         learning = no_decay_groups([*encoder, *self.head.named_parameters()])
-        moving = no_decay_groups([*encoder, *self.bottleneck.named_parameters()])
-        moving.append({"params": [self.centres], "lr_scale": 1.0, "decay": False})
+        moving = no_decay_groups([*encoder, *self.bottleneck.named_parameters()], p.rate)
+        moving.append({"params": [self.centres], "lr_scale": p.rate, "decay": False})
         main = 1 - p.pretraining - p.warm_up
         return [Phase(p.pretraining, learning), Phase(p.warm_up, moving), Phase(main, moving)]
 
     def on_phase_start(self, phase: int, training: Training) -> None:
         """Begin bottleneck, prototypes and targets before the warm-up; renew the targets after it."""
         self.stage.fill_(phase)
-        if phase == WARM_UP:
-            self._begin(training)
+        if phase == WARM_UP and isinstance(self.bottleneck, nn.Linear):
+            self._begin(training, self.bottleneck)
         if phase != SUPERVISED:
             self._renew_targets(training)
-        self.ensemble.reset()
 
     def on_epoch_start(self, epoch: int, training: Training) -> Iterable[nn.Parameter]:
         """Renew the targets of the main phase."""
         if int(self.stage) == MAIN and epoch % self.params.update == 0:
             self._renew_targets(training)
         return ()
+
+    def on_fit_end(self, training: Training) -> None:
+        """Match prototypes that have no set of their own, under the selected weights."""
+        self._match(self.assign(training.embed()), self._members(training)[0])
 
     def on_step_start(self, step: Step) -> None:
         """Remember the phase."""
@@ -244,12 +269,12 @@ class DTC(Prototypes, Strategy):
         return ((q - mean).square().sum(1) * seen).mean()  # an instance not seen yet agrees with anything
 
     @torch.no_grad()
-    def _begin(self, training: Training) -> None:
+    def _begin(self, training: Training, bottleneck: nn.Linear) -> None:
         """Bottleneck to the principal axes of the embeddings, prototypes to where `link` says."""
         embedding = training.embed()
-        axes, mean = principal_axes(embedding, self.bottleneck.out_features)
-        self.bottleneck.weight.copy_(axes)
-        self.bottleneck.bias.copy_(-axes @ mean)
+        axes, mean = principal_axes(embedding, bottleneck.out_features)
+        bottleneck.weight.copy_(axes)
+        bottleneck.bias.copy_(-axes @ mean)
         z = self.project(embedding)
         generator = torch.Generator().manual_seed(training.seed)
         noise = torch.randn(self.centres.shape, generator=generator).to(z.device)
@@ -276,21 +301,30 @@ class DTC(Prototypes, Strategy):
         place, _ = self._members(training)
         self.targets.copy_(self._targets(q, place))
         ids = q.argmax(1)
+        self._match(ids, place)
+        self._watch(z, ids)
+
+    def _match(self, ids: Tensor, place: Tensor) -> None:
+        """Sets of prototypes that began by k-means, from all instances' prototypes and sets, (R,) each."""
         if self.params.link == "kmeans" and self.grid:
             sets = self.grid.sets().to(ids.device)
             self.stands.copy_(sets[matched(ids, place, len(sets))])
+
+    def _watch(self, z: Tensor, ids: Tensor) -> None:
+        """Health of all instances z (R, P) and their prototypes (R,); lengths are in radii of the instances."""
         entropy, largest = usage(ids, len(self.stands))
         change = (ids != self.ids).float().mean()
-        radius = (z - z.mean(0)).norm(dim=1).max()
-        gap = torch.pdist(self.centres).min() / radius.clamp(min=1e-12)
-        self.watched.copy_(torch.stack((entropy, largest, change, gap)))
+        radius = (z - z.mean(0)).norm(dim=1).max().clamp(min=1e-12)
+        gap = torch.pdist(self.centres).min() / radius
+        departure = (z.mean(0) - self.centres.mean(0)).norm() / radius
+        self.watched.copy_(torch.stack((entropy, largest, change, gap, departure)))
         self.ids.copy_(ids)
 
     def _targets(self, q: Tensor, place: Tensor) -> Tensor:
         """(R, G) from assignments q (R, G) and the prototype of each instance's labels, (R,), -1 unknown."""
         known, own = (place >= 0)[:, None], place.clamp(min=0)
-        if self.params.target == "crocs":
-            return soft_weights(self.stands, 1.0).softmax(1)[own] * known
+        if self.params.link == "target":
+            return label_targets(self.stands, self.params.over)[own] * known
         p, eta = sharpened(q), self.params.anchor
         return torch.where(known, (1 - eta) * p + eta * F.one_hot(own, len(self.stands)), p)
 

@@ -4,9 +4,13 @@ Xie et al., "Unsupervised Deep Embedding for Clustering Analysis", ICML 2016 (ar
 2019 (arXiv 1908.09884) take over. Give these functions float32 or more.
 """
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from bench.nn.prototypes import soft_weights
 
 
 def log_assignments(points: Tensor, centres: Tensor, alpha: float = 1.0) -> Tensor:
@@ -38,6 +42,23 @@ def sharpened(q: Tensor, floor: float = 1e-6) -> Tensor:
     """
     weight = q.square() / q.sum(0).clamp(min=floor * len(q))
     return weight / weight.sum(1, keepdim=True)
+
+
+def label_targets(sets: Tensor, over: Literal["all", "class"]) -> Tensor:
+    """Targets that labels alone make: exp(w) over its sum, w the soft weights of CROCS at softness 1.
+
+    Of the first arXiv version of CROCS (2011.14230, appendix B.3), which prints the sum over the instance's class
+    only and leaves open what prototypes of other classes get.
+
+    Args:
+        sets: (M, 3) int64 class, sex and age bin, all different.
+        over: the sum is over all prototypes, or over those of the class; then others get 0.
+
+    Returns:
+        (M, M), row the instance's set, column the prototype; rows sum to 1.
+    """
+    weights = soft_weights(sets, 1.0)
+    return (weights if over == "all" else weights.masked_fill(weights == 0, -torch.inf)).softmax(1)
 
 
 def divergence(targets: Tensor, log_q: Tensor) -> Tensor:
@@ -81,11 +102,6 @@ class RunningAssignments(nn.Module):
         """Count the assignments q (B, G) of the instances `index` (B,), all different."""
         self.total[index] = self.momentum * self.total[index] + (1 - self.momentum) * q
         self.visits[index] += 1
-
-    def reset(self) -> None:
-        """Forget everything."""
-        self.total.zero_()
-        self.visits.zero_()
 
 
 def principal_axes(points: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -28,7 +28,7 @@ def cost(summary: AnySummary, suite: Suite) -> Table:
 
     heads = ("views", "lead-samples", "fit seconds", "encoder parameters")
     columns = (Column("strategy", left=True), *map(Column, heads))
-    own = [f"{e.name}: {words.percent(e.fraction)}" for e in _of_other_fraction(summary)]
+    own = [f"{words.percent(e.fraction)} in {e.name}" for e in _of_other_fraction(summary)]
     other = f" ({'; '.join(own)})" if own else ""
     what = f"Cost of a fit at {words.percent(summary.headline)} labels{other}, mean over seeds."
     more = "The fits that a row starts from are included; a row whose embedding uses no encoder has no parameters."

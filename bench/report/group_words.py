@@ -56,11 +56,12 @@ def unit(suite: Suite) -> tuple[str, str]:
 def judged(summary: GroupSummary, suite: Suite, attributes: Sequence[str]) -> str:
     """Which units an accuracy is a share of."""
     name, explained = unit(suite)
-    told = []
+    alike: dict[str, list[str]] = {}
     for attribute in attributes:
         counts = [words.counted(summary.units("test", attribute), f"test {name}")]
         counts.append(words.counted(summary.units("val", attribute), f"validation {name}"))
-        told.append(f"{' and '.join(counts)} of known {attribute}")
+        alike.setdefault(" and ".join(counts), []).append(attribute)
+    told = (f"{counts} of known {', '.join(names)}" for counts, names in alike.items())
     return f"Judged: {'; '.join(told)}{explained}."
 
 

@@ -252,7 +252,7 @@ def _explained(place: Place, besides: list[Beside]) -> str:
     else:
         said = [group_words.judged(summary, suite, _attributes(place)), _CLUSTERING]
         said.append(group_words.reliance(suite, labels))
-    said += [_floors_explained(place), group_words.READOUTS]
+    said += [_floors_explained(place), group_words.READOUTS, group_words.PAID_FOR]
     said.append(general(layout.table_footnotes) if place.numbers else layout.unpublished)
     return " ".join(filter(None, said))
 

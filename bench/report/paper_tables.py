@@ -180,9 +180,9 @@ def _size_table(
     columns = (Column("class", left=True), Column("printed"), *map(Column, heads))
     whose = "the simulated cohort's" if corpus.simulated else "this corpus's"
     title = words.title(f"{layout.title}: records as printed, and {whose} own.", corpus.simulated)
-    task, split, scale = summary.setting.task, summary.setting.split, summary.setting.scale
+    task, split, scale = summary.setting.task, words.split_of(summary.setting), summary.setting.scale
     caption = (
-        f"Corpus {corpus.title}, task {task}, all parts of the split {split or 'unknown'}; scale {scale}."
+        f"Corpus {corpus.title}, task {task}, all parts of the split {split}; scale {scale}."
         f"{words.see_notes(len(layout.table_footnotes))}"
     )
     return Table(name, title, caption, columns, tuple(rows), tuple(notes.texts), context(summary))

@@ -5,7 +5,7 @@ from typing import Any
 
 from bench.report.group_summary import AnySummary, GroupEntry
 from bench.report.stats import Seeds
-from bench.report.summary import Entry, Score, Summary
+from bench.report.summary import Entry, Score, Setting, Summary
 from bench.report.table import DASH, SIMULATED
 from bench.run.suite import Suite, budget_of
 
@@ -120,18 +120,22 @@ def conditions(summary: AnySummary, suite: Suite, labels: Collection[str] | None
     """
     s = summary.setting
     names = {k: name for k, name in titles(summary.entries).items() if labels is None or k in labels}
-    split = _SPLITS.get((s.corpus, s.split), s.split or "unknown")
     leads = s.lead_set if s.lead_set == s.eval_lead_set else f"{s.lead_set}, evaluated on {s.eval_lead_set}"
     encoder = ", ".join([s.encoder, *encoder_arguments(suite, names)])
     classes = ""
     if isinstance(summary, Summary) and summary.kept < summary.total:
         classes = f", {summary.kept} of {summary.total} classes"
     return (
-        f"Corpus {s.title}, task {s.task}, split {split},"
+        f"Corpus {s.title}, task {s.task}, split {split_of(s)},"
         f" {counted(summary.records, 'test record')}{classes}; scale {s.scale};"
         f" encoder {encoder}; leads {leads}; {suite.input.rate} Hz;"
         f" budget {budget_line(suite, names)}; {counted(suite.seeds, 'seed')}.{_measured(summary)}"
     )
+
+
+def split_of(setting: Setting) -> str:
+    """The split, and whose it is where the corpus brings one of a paper's."""
+    return _SPLITS.get((setting.corpus, setting.split), setting.split or "unknown")
 
 
 def encoder_arguments(suite: Suite, labels: Collection[str]) -> list[str]:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +124,25 @@ def test_floors_are_there_as_soon_as_anything_is(bench, tmp_path):
     (nothing,) = _summaries(empty)
     assert nothing.floors("test", "class") == nothing.retrieval_floors("test") == {}
     assert (nothing.records, nothing.units("test", "class")) == (0, 0)
+
+
+def test_random_ids_have_the_ami_that_is_expected_of_them(bench):
+    (summary,) = _summaries(bench)
+    for part in ("val", "test"):
+        floors = summary.floors(part, "class")
+        assert floors["random"]["ami"] == floors["random"]["ami_mapped"] == 0
+        assert 0 < floors["random"]["acc"] < 1 and "ami" not in summary.floors(part, "set")["random"]
+
+
+def test_ids_that_stand_for_nothing_are_own_groups_and_not_prototypes(bench):
+    (summary,) = _summaries(bench)
+    entries = {entry.place: entry for entry in summary.entries}
+    told = {place: (entry.readout, entry.title, entry.reads_off) for place, entry in entries.items()}
+    assert told["sex_only", "own"] == ("own groups", "Sex only", False)
+    assert told["two", "means"] == ("means of attribute sets (TP)", "Two, TP", True)
+    assert told["two", "kmeans"] == ("k-means (KM)", "Two, KM", False)
+    whole = replace(entries["sex_only", "own"], attributes=("class", "sex", "age"))
+    assert (whole.readout, whole.title) == ("own prototypes (CP)", "Sex only, CP")
 
 
 def test_other_test_records_are_refused(tmp_path: Path):

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bench.report.details import cost
 from bench.report.latex import to_latex
 from bench.report.layout import GroupLayout
 from bench.report.paper_group_tables import FLOORS, paper_group_tables
@@ -316,6 +317,22 @@ def test_ablations_have_no_published_columns_and_say_so(chapman):
     assert cells["K = 10, ours, test"].text == percent(
         mean("crocs_hard", "own", "test", "set", "precision_at_10/3")
     )
+
+
+def test_cost_says_who_sees_another_share_of_the_labels():
+    _, summary, suite = setup()
+    took = dict.fromkeys(("views", "lead_samples", "seconds", "parameters"), 1.0)
+    summary = replace(summary, entries=tuple(replace(entry, cost=took) for entry in summary.entries))
+    assert (
+        "100\u00a0% labels (10\u00a0% in CROCS, 10 % labels), mean over seeds." in cost(summary, suite).title
+    )
+
+
+def test_collapse_is_explained_with_a_subject_in_both_tables(chapman):
+    for name in ("table1a", "table1b"):
+        cell = shown(chapman[name], row_of(chapman[name], "DTC"))["row of the paper"]
+        (text,) = texts_of(chapman[name], cell)
+        assert text.startswith("DTC learns from its own assignments") and "in the store" in text
 
 
 def test_an_ablations_value_that_is_the_suites_own_stands_once():

@@ -179,6 +179,7 @@ def test_what_a_row_differs_in_stands_for_what_the_table_does():
 def test_same_conditions():
     verdict = judge(LAYOUT, ROW, _facts())
     assert (verdict.word, verdict.reasons, verdict.differences) == ("same", (), ())
+    assert verdict.compares
 
 
 def test_near_lists_every_difference():
@@ -215,7 +216,7 @@ def test_a_row_may_have_conditions_of_its_own():
 )
 def test_not_comparable_says_why(change, reason):
     verdict = judge(LAYOUT, ROW, _facts(**change))
-    assert verdict.word == "not comparable"
+    assert verdict.word == "not comparable" and not verdict.compares
     assert reason in verdict.reasons[0]
 
 

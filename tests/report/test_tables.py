@@ -175,6 +175,12 @@ def test_a_table_speaks_of_the_encoders_and_budgets_of_its_own_rows_only():
     assert words.encoder_arguments(suite, {"a", "c"}) == ["dim 64 (rows that say so: another)", "width 8"]
 
 
+def test_the_official_split_of_chapman_is_said_to_be_good_views(summary):
+    real = replace(summary.setting, corpus="chapman")
+    assert words.split_of(real) == "official (that of Good Views' code)"
+    assert words.split_of(summary.setting) == "official"
+
+
 def test_headings_are_words_of_the_title(bench, summary):
     suite = bench.plan.suites[0]
     assert selection(summary, suite).heading.startswith("Selection on the fraction's own validation records")
