@@ -64,6 +64,10 @@ class DeepCluster(Prototypes, Strategy):
         "k-means++ with up to 20 starts; the original runs 20 iterations from one set of random points.",
         "Whitening to at most 64 dimensions, with 1e-5 of the largest variance added; the original keeps 256.",
         "A last clustering of the final embeddings assigns; CROCS takes the epoch of the least validation loss.",
+        "Where the suite crops at random, pseudo-labels are of the window at a record's start, and training draws"
+        " others.",
+        "K, how many values the attribute has, is given; the original takes 10,000.",
+        "The suite's number of epochs; CROCS has 30.",
     )
     recipes = {"crocs": {}, "board": {}}
     Params = DeepClusterParams

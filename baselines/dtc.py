@@ -10,7 +10,6 @@ Paper and code: the code averages both losses over instances and clusters, which
 it is the divergence itself, and the consistency term is multiplied by K to keep the balance.
 """
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Self
 
@@ -32,7 +31,9 @@ from bench.nn.student import (
     log_assignments,
     matched,
     principal_axes,
+    ramp,
     sharpened,
+    spacing,
 )
 from bench.train.strategy import (
     GROUPED,
@@ -98,13 +99,9 @@ class DTCParams(pydantic.BaseModel):
     @pydantic.model_validator(mode="after")
     def _agree(self) -> Self:
         if self.anchor and self.link in ("kmeans", "target"):
-            raise ValueError(
-                f"anchor {self.anchor}: with link {self.link!r} no prototype begins as one's own"
-            )
+            raise ValueError(f"anchor {self.anchor}: set link 'sets' or 'classes', not {self.link!r}")
         if self.over == "class" and self.link != "target":
-            raise ValueError(
-                f"over 'class' is of targets made of labels: set link 'target', not {self.link!r}"
-            )
+            raise ValueError(f"over 'class': it needs link 'target', not {self.link!r}")
         if self.pretraining + self.warm_up >= 1:
             raise ValueError("pretraining and warm_up leave no step for the main phase")
         return self
@@ -126,9 +123,9 @@ class DTC(Prototypes, Strategy):
         " at random and are tied by a target made of labels alone (recipe 'published'); the final one does not say.",
         "The bottleneck begins as the principal axes of the embeddings; DTC draws it at random and lets the"
         " warm-up teach it those axes.",
-        "Optimiser and number of steps are the suite's (DTC: SGD at 0.1 and 0.05); no weight decay on prototypes.",
-        "Once prototypes learn, the rate is 0.3 (`rate`) of the suite's: at the whole of it embeddings can leave the"
-        " prototypes behind, whose assignments then all become alike.",
+        "Optimiser and number of steps are the suite's (DTC: SGD); once prototypes learn, at 0.3 (`rate`) of its"
+        " learning rate, in DTC 0.05 after 0.1. At the whole of it embeddings can leave the prototypes behind.",
+        "No weight decay on prototypes.",
         "Views are perturbed ECGs, in pre-training too; DTC crops and flips images.",
         "Where the suite crops at random, targets come from each instance's window at 0, the loss from another.",
         "Both views pass the encoder as one batch and share the statistics of batch norm; in DTC each has its own.",
@@ -140,13 +137,7 @@ class DTC(Prototypes, Strategy):
         "kmeans": {"link": "kmeans"},
         "anchored": {"anchor": 0.5},
         "ensemble": {"consistency": "ensemble"},
-        "published": {
-            "link": "target",
-            "pretraining": 0.0,
-            "warm_up": 0.0,
-            "consistency": "none",
-            "rate": 1.0,
-        },
+        "published": {"link": "target", "pretraining": 0, "warm_up": 0, "consistency": "none", "rate": 1},
         "board": {},
     }
     Params = DTCParams
@@ -177,7 +168,6 @@ class DTC(Prototypes, Strategy):
         width = encoder.dim if free else min(encoder.dim, groups, rows)
         self.bottleneck = nn.Identity() if free else nn.Linear(encoder.dim, width)
         self.centres = nn.Parameter(unit(torch.randn(groups, width)))
-        self.phase = SUPERVISED  # of the step under way: `views` is not told
 
     @classmethod
     def needs_with(cls, params: DTCParams) -> frozenset[Field]:
@@ -225,13 +215,9 @@ class DTC(Prototypes, Strategy):
         """Match prototypes that have no set of their own, under the selected weights."""
         self._match(self.assign(training.embed()), self._members(training)[0])
 
-    def on_step_start(self, step: Step) -> None:
-        """Remember the phase."""
-        self.phase = step.phase
-
     def views(self, batch: Batch, generator: torch.Generator) -> Views:
         """One perturbed view, and a second where it is compared with the first."""
-        twice = self.phase == MAIN and self.params.consistency == "perturbed"
+        twice = int(self.stage) == MAIN and self.params.consistency == "perturbed"
         how, rate = self.params.perturbation, self.info.rate
         copies = (perturb(batch.signal, generator, how, rate) for _ in range(2 if twice else 1))
         return Views.of(*copies)
@@ -240,12 +226,10 @@ class DTC(Prototypes, Strategy):
         """Cross-entropy of labels; afterwards the divergence from the targets, and consistency."""
         embedding = self.encoder(views.signal)
         if step.phase == SUPERVISED:
-            known = batch.labelled
-            if self.info.kind == "single":
-                known = known & (batch.labels.sum(1) == 1)
+            known = batch.labelled & ((batch.labels.sum(1) == 1) | (self.info.kind == "multi"))
             entropy = classification_loss(self.head(embedding), batch.labels, self.info.kind, known)
             return Loss(entropy, {"cross_entropy": entropy})
-        log_q = log_assignments(self.project(embedding), self.centres, self.params.alpha)
+        log_q = self._log_q(self.project(embedding))
         total = divergence(self.targets[batch.index], log_q[: len(batch.index)])
         parts = {"divergence": total} | dict(zip(_WATCHED, self.watched, strict=True))
         if step.phase == MAIN and self.params.consistency != "none":
@@ -253,6 +237,9 @@ class DTC(Prototypes, Strategy):
             total = total + self.params.weight * self._ramp(step) * consistency
             parts["consistency"] = consistency
         return Loss(total, parts)
+
+    def _log_q(self, z: Tensor) -> Tensor:
+        return log_assignments(z, self.centres, self.params.alpha)
 
     def _ramp(self, step: Step) -> float:
         start = (self.params.pretraining + self.params.warm_up) * step.total
@@ -296,29 +283,20 @@ class DTC(Prototypes, Strategy):
     def _renew_targets(self, training: Training) -> None:
         """Targets of all training instances under the present weights, and what is watched."""
         z = self.project(training.embed())
-        parts = [log_assignments(rows, self.centres, self.params.alpha) for rows in z.split(_CHUNK)]
-        q = torch.cat(parts).exp()
+        q = torch.cat([self._log_q(rows) for rows in z.split(_CHUNK)]).exp()
         place, _ = self._members(training)
         self.targets.copy_(self._targets(q, place))
         ids = q.argmax(1)
         self._match(ids, place)
-        self._watch(z, ids)
+        change = (ids != self.ids).float().mean()
+        self.watched.copy_(torch.stack((*usage(ids, len(self.stands)), change, *spacing(z, self.centres))))
+        self.ids.copy_(ids)
 
     def _match(self, ids: Tensor, place: Tensor) -> None:
         """Sets of prototypes that began by k-means, from all instances' prototypes and sets, (R,) each."""
         if self.params.link == "kmeans" and self.grid:
             sets = self.grid.sets().to(ids.device)
             self.stands.copy_(sets[matched(ids, place, len(sets))])
-
-    def _watch(self, z: Tensor, ids: Tensor) -> None:
-        """Health of all instances z (R, P) and their prototypes (R,); lengths are in radii of the instances."""
-        entropy, largest = usage(ids, len(self.stands))
-        change = (ids != self.ids).float().mean()
-        radius = (z - z.mean(0)).norm(dim=1).max().clamp(min=1e-12)
-        gap = torch.pdist(self.centres).min() / radius
-        departure = (z.mean(0) - self.centres.mean(0)).norm() / radius
-        self.watched.copy_(torch.stack((entropy, largest, change, gap, departure)))
-        self.ids.copy_(ids)
 
     def _targets(self, q: Tensor, place: Tensor) -> Tensor:
         """(R, G) from assignments q (R, G) and the prototype of each instance's labels, (R,), -1 unknown."""
@@ -348,8 +326,3 @@ class DTC(Prototypes, Strategy):
     def attributes(self) -> Tensor:
         """(G, 3) int64 class, sex and age bin of each prototype, -1 none."""
         return self.stands
-
-
-def ramp(share: float) -> float:
-    """Weight of consistency after a share of its ramp: exp(-5 (1 - share)^2), then 1."""
-    return math.exp(-5 * (1 - min(max(share, 0.0), 1.0)) ** 2)

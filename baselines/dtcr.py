@@ -80,6 +80,11 @@ class DTCR(Strategy):
         " anew every epoch; the paper has the whole training set in one batch.",
         "The k-means loss is a mean over instances, as the two others are, not a sum: among thousands of them a"
         " sum would leave nothing of the others.",
+        "Where the suite crops at random, the directions are of the windows at the records' starts, and training"
+        " draws others.",
+        "k, how many values the attribute has, is given, as in the paper.",
+        "Optimiser, rate and number of steps are the suite's; the paper's rate is 5e-3.",
+        "Real and fake records of a batch share the statistics of the encoder's batch norm.",
     )
     recipes = {"crocs": {}, "board": {}}
     Params = DTCRParams
@@ -102,7 +107,9 @@ class DTCR(Strategy):
 
     @classmethod
     def incompatible(cls, info: Info, params: DTCRParams) -> str | None:
-        """It is known how many clusters there are to be, and there is something to shuffle."""
+        """Instances are long enough for the decoder, something can be shuffled, the number of clusters is known."""
+        if info.samples < 16:
+            return f"instances of {info.samples} samples: its decoder makes at least 16; take a longer window"
         length = _block_length(info, params)
         if int(params.share * info.samples / length) < 2:
             return (

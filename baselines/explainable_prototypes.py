@@ -4,6 +4,7 @@ Gee et al., "Explaining Deep Classification of Time-Series Data with Learned Pro
 the prototype network of Li et al., AAAI 2018 (arXiv 1710.04806). "KM EP" of CROCS clusters its embeddings by k-means,
 which is the evaluation's: labels enter the embedding, not the clusters. CROCS gives neither weights nor the number of
 prototypes: the weights are those of Li et al.'s code, diversity 500 and 10 prototypes those of Gee et al.'s demo file.
+The diversity term is known from re-implementations of Gee et al. alone.
 """
 
 from collections.abc import Mapping
@@ -28,8 +29,9 @@ class ExplainablePrototypesParams(pydantic.BaseModel):
             prototype; lambda_pd.
         error: of a reconstruction, over an instance's values: 'sum', as published, or 'mean'.
         epsilon: added to the denominator of the diversity term.
-        as_published: logits grow with the distance from prototypes, and the diversity term is 1 / (log d +
-            epsilon), with its pole at d = 1 and attraction below.
+        as_published: logits grow with the distance from prototypes, as in Li et al.'s code, and the diversity
+            term is 1 / (log d + epsilon), as re-implementations of Gee et al. give it, with its pole at d = 1
+            and attraction below.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
@@ -55,12 +57,14 @@ class ExplainablePrototypes(Strategy):
     labelled_only = True
     deviations = (
         "The encoder is the suite's, the decoder a mirror of it; the paper has a network of its own.",
-        "Logits grow with nearness to a prototype; published, with distance, so that learning must turn the"
-        " weights' signs first.",
-        "The diversity term is 1 / (log(1 + d) + epsilon), positive everywhere; the published one has a pole at"
-        " d = 1 and draws prototypes together below it.",
+        "Logits grow with nearness to a prototype; in the code of Li et al. with distance, so that learning must"
+        " turn the weights' signs first.",
+        "The diversity term is 1 / (log(1 + d) + epsilon), positive everywhere; as re-implementations give it, it"
+        " has a pole at d = 1 and draws prototypes together below it.",
         "Trained on class labels only, for all attributes; CROCS does not say on which.",
         "Weights, number of prototypes and schedule are not given by CROCS.",
+        "The nearest instance to each of 10 prototypes is sought in the suite's batch, which may hold fewer than 20"
+        " for each.",
     )
     recipes = {
         "crocs": {},
@@ -138,7 +142,10 @@ def mean_separation(prototypes: Tensor) -> Tensor:
 
 
 def diversity(separation: Tensor, epsilon: float, as_published: bool = False) -> Tensor:
-    """The prototype diversity loss (Gee et al.), small where prototypes lie apart; see `as_published`."""
+    """The prototype diversity loss, small where prototypes lie apart: 1 / (log(1 + separation) + epsilon).
+
+    `as_published`: 1 / (log separation + epsilon), as re-implementations of Gee et al. give it.
+    """
     scale = separation.log() if as_published else separation.log1p()
     return 1 / (scale + epsilon)
 

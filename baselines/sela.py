@@ -66,6 +66,8 @@ class SeLA(Prototypes, Strategy):
         "Labels are chosen every epoch, as in CROCS; the original does so ever more rarely on ImageNet.",
         "One head; the original's scripts have ten.",
         "The suite's optimiser and schedule; the original is SGD, its rate divided by ten every 150 epochs.",
+        "Where the suite crops at random, labels are of the window at a record's start, and training draws others.",
+        "K, how many values the attribute has, is given; the original takes 128 or 3,000.",
     )
     recipes = {"crocs": {}, "board": {}}
     Params = SeLAParams

@@ -4,6 +4,7 @@ Xie et al., "Unsupervised Deep Embedding for Clustering Analysis", ICML 2016 (ar
 2019 (arXiv 1908.09884) take over. Give these functions float32 or more.
 """
 
+import math
 from typing import Literal
 
 import torch
@@ -104,6 +105,11 @@ class RunningAssignments(nn.Module):
         self.visits[index] += 1
 
 
+def ramp(share: float) -> float:
+    """Weight of a consistency term after a share of its ramp: exp(-5 (1 - share)^2), then 1."""
+    return math.exp(-5 * (1 - min(max(share, 0.0), 1.0)) ** 2)
+
+
 def principal_axes(points: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The `count` principal axes (count, D) of points (N, D), and their mean (D,); N and D at least `count`."""
     from sklearn.decomposition import PCA
@@ -116,6 +122,26 @@ def group_means(points: Tensor, ids: Tensor, groups: int) -> Tensor:
     """(G, P) mean of the points (N, P) of each group; NaN where it has none; a negative id is of no group."""
     member = (ids[:, None] == torch.arange(groups, device=ids.device)).to(points.dtype)
     return member.T @ points / member.sum(0)[:, None]
+
+
+def spacing(points: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
+    """Whether centres have fallen into one, and whether points have left them.
+
+    Args:
+        points: (N, P).
+        centres: (G, P), G at least 2.
+
+    Returns:
+        Two scalars: least distance of two centres in radii of the points, and distance of the mean point from the
+        mean centre in radii of the centres; a radius is the largest distance from the mean. Near 0 the first is bad;
+        above 1 so is the second, for all centres are then about equally far and soft assignments alike.
+    """
+    middle, centre = points.mean(0), centres.mean(0)
+    radius, reach = (
+        (rows - mean).norm(dim=1).max().clamp(min=1e-12)
+        for rows, mean in ((points, middle), (centres, centre))
+    )
+    return torch.pdist(centres).min() / radius, (middle - centre).norm() / reach
 
 
 def matched(ids: Tensor, values: Tensor, count: int) -> Tensor:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.report.figures import Figure
+from bench.report.canvas import Figure
 from bench.report.layout import Layout
 from bench.report.published import layouts
 from bench.report.table import Table

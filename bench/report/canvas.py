@@ -1,8 +1,9 @@
-"""What all figures of groups share: colours, style, and bytes that depend on nothing but what is drawn."""
+"""What all figures share: colours, style, and bytes that depend on nothing but what is drawn."""
 
 import io
 import re
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
@@ -16,15 +17,26 @@ class NoFigure(Exception):
     """A figure cannot be drawn; the message says why."""
 
 
+@dataclass(frozen=True)
+class Figure:
+    """A figure in both forms, with the text that describes it."""
+
+    name: str
+    caption: str
+    svg: bytes
+    png: bytes
+
+
 _KEPT = re.compile(rb"(scale\([^)]*\))|(\.\d\d)\d+|<!--[^>]*-->\n?|(?<=\n) +")
 
 
-def style() -> AbstractContextManager[Any]:
-    """The style in which to draw and save."""
+def style(**more: Any) -> AbstractContextManager[Any]:
+    """The style in which to draw and save, with some of matplotlib's settings besides (dots as underscores)."""
     from matplotlib import rc_context
 
     chosen = {"svg.hashsalt": "leadboard", "font.family": "DejaVu Sans", "font.size": 9}
-    return rc_context({**chosen, "path.simplify_threshold": 0.6})
+    others = {name.replace("_", ".", 1): value for name, value in more.items()}
+    return rc_context({**chosen, "path.simplify_threshold": 0.6, **others})
 
 
 def class_colours(count: int) -> list[Any]:

@@ -1,11 +1,11 @@
 """Figures, as bytes: the same summaries give the same bytes (no dates, no random ids, no installed styles)."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.report import words
+from bench.report.canvas import Figure, mark, saved, style
 from bench.report.summary import Entry, Summary, names
 
 if TYPE_CHECKING:
@@ -22,16 +22,6 @@ _ACROSS = 3  # panels
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A figure in both forms, with the text that describes it."""
-
-    name: str
-    caption: str
-    svg: bytes
-    png: bytes
-
-
-@dataclass(frozen=True)
 class _Look:
     color: Any
     marker: str
@@ -44,20 +34,13 @@ def label_efficiency(summaries: Sequence[Summary]) -> Figure | None:
     Lines are means over seeds, bars their spread. Strategies have colours that colour-blind readers can tell
     apart, and markers; controls are grey and dashed.
     """
-    from matplotlib import rc_context
     from matplotlib.figure import Figure as Canvas
 
     shown = [summary for summary in summaries if len(_fractions(summary)) > 1]
     if not shown:
         return None
     looks = _looks(shown)
-    style = {
-        "svg.hashsalt": "leadboard",
-        "font.family": "DejaVu Sans",
-        "font.size": 9,
-        "legend.handlelength": 3.2,
-    }
-    with rc_context(style):
+    with style(legend_handlelength=3.2):
         across, down = min(len(shown), _ACROSS), -(-len(shown) // _ACROSS)
         canvas = Canvas(figsize=(_PANEL[0] * across + _LEGEND, _PANEL[1] * down), layout="constrained")
         axes = list(canvas.subplots(down, across, squeeze=False, sharey=True).flat)
@@ -68,8 +51,7 @@ def label_efficiency(summaries: Sequence[Summary]) -> Figure | None:
         if len(shown) > 1:
             canvas.supxlabel("all panels share the y-axis", fontsize=8, color="0.35")
         canvas.legend(handles=_handles(looks), loc="outside right upper", frameon=False)
-        svg = _saved(canvas, "svg", {"Date": None, "Creator": None})
-        png = _saved(canvas, "png", {"Software": None})
+        svg, png = saved(canvas)
     return Figure("label_efficiency", _caption(shown), svg, png)
 
 
@@ -84,12 +66,6 @@ def _handles(looks: dict[str, _Look]) -> list[Any]:
         line.set_dashes(look.dashes or (None, None))
         handles.append(line)
     return handles
-
-
-def _saved(canvas: Any, form: str, metadata: dict[str, None]) -> bytes:
-    buffer = io.BytesIO()
-    canvas.savefig(buffer, format=form, dpi=160, metadata=metadata)
-    return buffer.getvalue()
 
 
 def _caption(shown: Sequence[Summary]) -> str:
@@ -139,8 +115,7 @@ def _panel(ax: "Axes", summary: Summary, name: str, looks: dict[str, _Look]) -> 
     ax.set_ylabel(f"macro {words.SCORE}, test part")
     ax.grid(axis="y", color="0.9", linewidth=0.7)
     ax.set_axisbelow(True)
-    mark = " — SIMULATED" if summary.setting.simulated else ""
-    ax.set_title(f"{name}{mark}", fontsize=10, loc="left")
+    ax.set_title(f"{name}{mark(summary.setting.simulated)}", fontsize=10, loc="left")
 
 
 def _left_out(summary: Summary) -> str:

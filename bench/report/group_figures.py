@@ -6,8 +6,7 @@ import importlib.metadata
 import json
 from functools import partial
 
-from bench.report.canvas import NoFigure
-from bench.report.figures import Figure
+from bench.report.canvas import Figure, NoFigure
 from bench.report.own_groups import OwnGroups, own_groups
 from bench.report.retrieval_figure import retrieval_figure
 from bench.report.umap_figure import umap_figure

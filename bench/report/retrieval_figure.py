@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 
 from bench.report import words
-from bench.report.canvas import NoFigure, class_colours, mark, saved, style
+from bench.report.canvas import Figure, NoFigure, class_colours, mark, saved, style
 from bench.report.ecg_figure import MILLIVOLTS, PAPER, draw_ecg, strip
-from bench.report.figures import Figure
 from bench.report.own_groups import OwnGroups
 
 if TYPE_CHECKING:

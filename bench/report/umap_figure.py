@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.report import words
-from bench.report.canvas import UNKNOWN, NoFigure, class_colours, mark, saved, style
-from bench.report.figures import Figure
+from bench.report.canvas import UNKNOWN, Figure, NoFigure, class_colours, mark, saved, style
 from bench.report.own_groups import OwnGroups
 from bench.run.store import Store
 

@@ -43,6 +43,14 @@ def test_converges_where_every_centre_is_the_mean_of_its_points():
     assert (means - centres).square().sum() <= 1e-5 * points.var(0).sum()
 
 
+def test_the_best_restart_goes_on_beyond_the_coarse_tolerance():
+    """Where that one alone leaves the centres forty times as far from the means as the fine one allows."""
+    points = torch.randn(3000, 3, generator=seeded(3))
+    centres, ids = kmeans(points, 6, seed=1, restarts=4)
+    means = torch.stack([points[ids == k].mean(0) for k in range(6)])
+    assert (means - centres).square().sum() <= 1e-5 * points.var(0).sum()
+
+
 def test_more_restarts_find_less_inertia():
     points, _ = blobs(12, 10, 2, sd=1.0)
 

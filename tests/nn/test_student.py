@@ -9,10 +9,13 @@ from bench.nn.student import (
     RunningAssignments,
     divergence,
     group_means,
+    label_targets,
     log_assignments,
     matched,
     principal_axes,
+    ramp,
     sharpened,
+    spacing,
 )
 
 
@@ -101,8 +104,6 @@ def test_the_running_mean_is_corrected_for_its_start():
     running.update(torch.tensor([2, 0]), second)
     expected = (0.6 * 0.4 * first + 0.4 * second) / (1 - 0.6**2)
     assert torch.allclose(running(torch.tensor([2, 0]))[0], expected)
-    running.reset()
-    assert not running(torch.arange(4))[1].any()
 
 
 def test_the_running_mean_keeps_no_graph():
@@ -135,3 +136,31 @@ def test_principal_axes_are_orthonormal_and_ordered():
     assert axes.abs().argmax(1).tolist() == [1, 3, 2]
     spread = ((points - mean) @ axes.T).var(0)
     assert spread.tolist() == sorted(spread.tolist(), reverse=True)
+
+
+def test_the_ramp():
+    assert [ramp(share) for share in (-1, 0, 0.5, 1, 2)] == pytest.approx(
+        [math.exp(-5), math.exp(-5), math.exp(-1.25), 1, 1]
+    )
+
+
+def test_spacing_in_radii():
+    points = torch.tensor([[0.0, 0.0], [2.0, 0.0], [1.0, 3.0], [1.0, 1.0]])  # mean (1, 1), radius 2
+    gap, departure = spacing(points, torch.tensor([[5.0, 4.0], [5.0, 5.0], [11.0, 18.0]]))  # mean (7, 9)
+    assert float(gap) == pytest.approx(1 / 2)
+    assert float(departure) == pytest.approx(math.hypot(7 - 1, 9 - 1) / math.hypot(11 - 7, 18 - 9))
+
+
+def test_targets_of_labels_are_flat_over_all_and_stay_within_the_class_if_told_to():
+    sets = torch.cartesian_prod(torch.arange(4), torch.arange(2), torch.arange(4))
+    everything, within = label_targets(sets, "all"), label_targets(sets, "class")
+    for targets in (everything, within):
+        assert torch.allclose(targets.sum(1), torch.ones(32))
+    assert everything[0, [0, 1, 5, 31]].tolist() == pytest.approx([0.043, 0.034, 0.032, 0.030], abs=1e-3)
+    assert within[0, [0, 1, 4, 5]].tolist() == pytest.approx([0.156, 0.125, 0.125, 0.115], abs=1e-3)
+    assert torch.equal(within > 0, sets[:, None, 0] == sets[None, :, 0])
+    weights = [math.exp(matches) for matches in (3, 2, 1)]  # of the class: 1, 4 and 3 prototypes
+    total = weights[0] + 4 * weights[1] + 3 * weights[2]
+    w = [weight / total for weight in weights]
+    expected = math.exp(w[0]) / (math.exp(w[0]) + 4 * math.exp(w[1]) + 3 * math.exp(w[2]) + 24)
+    assert float(everything[0, 0]) == pytest.approx(expected, rel=1e-5)

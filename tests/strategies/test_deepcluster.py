@@ -1,11 +1,14 @@
 """DeepCluster: whitening, balanced draws, heads drawn anew, and groups found again."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from sklearn.metrics import adjusted_mutual_info_score
 from torch.nn import functional as F
 
 from baselines.deepcluster import DeepCluster, label_change, whitening
+from bench.nn.perturb import perturb
 from bench.train.checkpoint import from_bytes, to_bytes
 from bench.train.fit import state_hash
 from bench.train.strategy import Fields, Training
@@ -99,13 +102,35 @@ def test_weights_count_only_clusters_in_use():
 
 
 def test_a_fit_draws_by_the_weights_and_learns_the_labels_of_what_it_drew(corpus):
-    fit = grouping_fit(corpus, DeepCluster, steps=5)
-    pairs, loss = [], fit.strategy.loss
-    fit.strategy.loss = lambda b, v, s: (pairs.append((b.index, b.record)), loss(b, v, s))[1]
+    """The loss of every step, from the head's own logits and the labels looked up by record."""
+    fit = grouping_fit(corpus, DeepCluster, steps=7)  # two epochs
+    strategy, loss, logits, seen = fit.strategy, fit.strategy.loss, [], []
+    strategy.head.register_forward_hook(lambda module, inputs, output: logits.append(output.detach()))
+
+    def watched(b, views, step):
+        made = loss(b, views, step)
+        label = dict(zip(fit.data.record.tolist(), strategy.labels.tolist(), strict=True))
+        wanted = torch.tensor([label[int(b.record[row])] for row in views.source])
+        assert float(made.total.detach()) == pytest.approx(
+            float(F.cross_entropy(logits[-1], wanted)), rel=1e-5
+        )
+        seen.extend(zip(b.record.tolist(), wanted.tolist(), strict=True))
+        return made
+
+    strategy.loss = watched
     fit.run()
-    index, record = (torch.cat(part) for part in zip(*pairs, strict=True))
-    assert torch.equal(index, record)  # every record is one instance here
-    assert len(index.unique()) < len(index) == 80  # with replacement
+    assert len(seen) == 7 * 16
+    assert len({record for record, _ in seen[:80]}) < 80  # with replacement
+    assert len({label for _, label in seen}) > 1
+
+
+@pytest.mark.parametrize("how", ["strong", "gaussian"])
+def test_views_are_the_instances_perturbed(how):
+    b = batch(signals(5))
+    views = make(DeepCluster, KNOWN, perturbation=how).views(b, generator())
+    assert torch.equal(views.signal, perturb(b.signal, generator(), how, KNOWN.rate))
+    assert bool((views.signal != b.signal).flatten(1).any(dim=1).all())
+    assert views.source.tolist() == list(range(5))
 
 
 def test_separated_groups_are_found_through_the_whitening():
@@ -156,6 +181,37 @@ def test_the_head_is_drawn_anew_by_seed_and_epoch_alone():
     assert torch.equal(before, torch.get_rng_state())
 
 
+def test_every_clustering_begins_elsewhere():
+    """By epoch, by fit, and after the last one: on points without clusters one start finds what another does not."""
+    points = torch.randn(200, 12, generator=generator())
+
+    def labels(seed, epoch):
+        strategy = make(DeepCluster, info(instances=200), clusters=7, restarts=1)
+        there = training(points, seed)
+        strategy.on_fit_end(there) if epoch is None else strategy.on_epoch_start(epoch, there)
+        return strategy.labels
+
+    found = [labels(*place) for place in ((0, 0), (0, 1), (0, 2), (5, 0), (0, None))]
+    assert torch.equal(found[0], labels(0, 0))
+    for i, one in enumerate(found):
+        for other in found[:i]:
+            assert float(label_change(one, other, 7)) > 0.05
+
+
+def test_the_final_embeddings_are_clustered_once_more(corpus):
+    points, _ = blobs()
+    strategy, _ = begun(points)
+    head, final = strategy.head.weight.detach().clone(), points.flip(0) + 7
+    strategy.on_fit_end(training(final))
+    assert torch.allclose(strategy.mean, final.double().mean(0))
+    assert torch.equal(strategy.assign(final), strategy.labels)
+    assert torch.equal(strategy.head.weight, head)
+    fit = grouping_fit(corpus, DeepCluster, steps=7).run()
+    embedding = fit.training().embed()
+    assert torch.allclose(fit.strategy.mean, embedding.double().mean(0))
+    assert torch.equal(fit.strategy.assign(embedding), fit.strategy.labels)
+
+
 def test_the_optimiser_forgets_the_head_and_nothing_else(corpus):
     fit = grouping_fit(corpus, DeepCluster, steps=12)  # five steps an epoch
     fit.run(until=5)
@@ -179,9 +235,10 @@ def test_between_clusterings_labels_and_head_stay():
 
 
 def test_the_loss_is_the_mean_cross_entropy_over_labelled_instances():
+    """Row 0 of the batch is instance 7 of label 2, row 1 instance 2 without one, and so on."""
     strategy = make(DeepCluster, KNOWN)
-    strategy.labels[:4] = torch.tensor([2, -1, 0, 3])
-    b = batch(signals(4))
+    strategy.labels[:8] = torch.tensor([3, 1, -1, 1, 1, 0, 1, 2])
+    b = replace(batch(signals(4)), index=torch.tensor([7, 2, 5, 0]))
     loss = strategy.loss(b, strategy.views(b, generator()), STEP)
     views = strategy.views(b, generator())  # the same generator, the same views
     each = [
@@ -189,7 +246,7 @@ def test_the_loss_is_the_mean_cross_entropy_over_labelled_instances():
         for i, label in ((0, 2), (2, 0), (3, 3))
     ]
     assert float(loss.total.detach()) == pytest.approx(float(sum(each).detach()) / 3, rel=1e-5)
-    strategy.labels[:4] = -1
+    strategy.labels[:8] = -1
     nothing = strategy.loss(b, views, STEP).total
     nothing.backward()
     assert float(nothing.detach()) == 0

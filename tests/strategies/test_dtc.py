@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
-from baselines.dtc import DTC, MAIN, SUPERVISED, WARM_UP, ramp
-from bench.nn.student import log_assignments, sharpened
+from baselines.dtc import DTC, MAIN, SUPERVISED, WARM_UP
+from bench.nn.kmeans import kmeans
+from bench.nn.student import log_assignments, sharpened, spacing
 from bench.run.contract.stand import Stand
 from bench.train.checkpoint import from_bytes, to_bytes
 from bench.train.fit import state_hash
@@ -49,7 +50,6 @@ def begun(phase=WARM_UP, hidden=0.5, **params):
     strategy = make(DTC, told(), **params)
     for number in range(phase + 1):
         strategy.on_phase_start(number, training(strategy, b))
-    strategy.on_step_start(Step(50, 100, 1, phase))
     return strategy, b, sets, labelled
 
 
@@ -97,12 +97,6 @@ def test_the_bottleneck_begins_as_principal_axes():
     assert float(torch.triu(torch.cov(z.T), 1).abs().max()) < 1e-5
 
 
-def test_targets_are_the_sharpened_assignments_of_all_instances():
-    strategy, b, _, _ = begun()
-    q = log_assignments(strategy.project(strategy.embed(b)), strategy.centres).exp()
-    assert torch.allclose(strategy.targets, sharpened(q).detach(), atol=1e-6)
-
-
 def test_an_anchor_mixes_in_the_own_prototype_of_labelled_instances_only():
     plain, _, sets, labelled = begun()
     anchored, *_ = begun(anchor=0.5)
@@ -111,13 +105,18 @@ def test_an_anchor_mixes_in_the_own_prototype_of_labelled_instances_only():
     assert torch.allclose(anchored.targets, expected, atol=1e-6)
 
 
-def test_the_targets_of_the_crocs_preprint():
-    strategy = make(DTC, told(classes=4, instances=3, edges=(1.0, 2.0, 3.0)), target="crocs")
-    targets = strategy._targets(torch.full((3, 32), 1 / 32), torch.tensor([0, 17, -1]))
-    assert targets[:2].sum(1).tolist() == pytest.approx([1, 1])
-    assert float(targets[0, 0]) == pytest.approx(0.043, abs=5e-4)  # exact match
-    assert float(targets[0, 31]) == pytest.approx(0.030, abs=5e-4)  # of another class
-    assert float(targets[2].sum()) == 0
+def test_as_published_prototypes_begin_at_random_and_labels_alone_make_the_targets():
+    b, sets, labelled = world()
+    strategy = make(DTC, told(), **DTC.recipes["published"])
+    begin = strategy.centres.detach().clone()
+    assert begin.shape == (8, strategy.encoder.dim)
+    assert torch.allclose(begin.norm(dim=1), torch.ones(8))
+    for phase in (SUPERVISED, WARM_UP, MAIN):
+        strategy.on_phase_start(phase, training(strategy, b))
+    assert torch.equal(strategy.prototypes(), begin)
+    assert torch.equal(strategy.project(strategy.embed(b)), strategy.embed(b))
+    assert torch.equal(strategy.targets > 0, labelled[:, None].expand(-1, 8))
+    assert torch.equal(strategy.attributes()[strategy.targets[labelled].argmax(1)], sets[labelled])
 
 
 def test_kmeans_prototypes_are_matched_with_sets_afterwards():
@@ -128,45 +127,128 @@ def test_kmeans_prototypes_are_matched_with_sets_afterwards():
     assert sorted(map(tuple, strategy.attributes().tolist())) == sorted(set(map(tuple, sets.tolist())))
 
 
-def test_the_main_loss_is_divergence_plus_clusters_times_the_mean_squared_difference():
+def test_kmeans_prototypes_are_the_best_of_twenty_restarts():
+    b, _, _ = world(spread=20.0)  # no clusters
+    strategy = make(DTC, told(), link="kmeans")
+    strategy.on_phase_start(WARM_UP, training(strategy, b))
+    z = strategy.project(strategy.embed(b)).detach()
+    once, best = (kmeans(z, 8, 0, restarts=count)[0] for count in (1, 20))
+    assert torch.allclose(strategy.prototypes(), best, atol=1e-5)
+    assert not torch.allclose(once, best, atol=1e-2)
+
+
+@pytest.mark.parametrize("link", ["kmeans", "sets"])
+def test_only_kmeans_prototypes_are_matched_anew_at_the_end(link):
+    strategy, b, sets, _ = begun(MAIN, link=link)
+    with torch.no_grad():
+        strategy.centres.copy_(strategy.centres.flip(0))
+    before = strategy.attributes().clone()
+    assert not torch.equal(before[strategy.assign(strategy.embed(b))], sets)
+    strategy.on_fit_end(training(strategy, b))
+    assert torch.equal(strategy.attributes(), before) == (link == "sets")
+    assert torch.equal(strategy.attributes()[strategy.assign(strategy.embed(b))], sets) == (link == "kmeans")
+
+
+def moved(strategy):
+    with torch.no_grad():
+        strategy.centres.add_(torch.randn(strategy.centres.shape, generator=generator(3)))
+
+
+def fresh(strategy, b):
+    """Whether the targets are those of the present prototypes."""
+    q = log_assignments(strategy.project(strategy.embed(b)), strategy.centres).exp()
+    return torch.allclose(strategy.targets, sharpened(q).detach(), atol=1e-5)
+
+
+def test_targets_are_fixed_in_the_warm_up_and_renewed_after_it():
+    strategy, b, _, _ = begun(WARM_UP)
+    assert fresh(strategy, b)
+    moved(strategy)
+    strategy.on_epoch_start(0, training(strategy, b))
+    assert not fresh(strategy, b)
+    strategy.on_phase_start(MAIN, training(strategy, b))
+    assert fresh(strategy, b)
+
+
+def test_the_main_phase_renews_targets_every_so_many_epochs():
+    strategy, b, _, _ = begun(MAIN, update=3)
+    for epoch in range(1, 7):
+        moved(strategy)
+        strategy.on_epoch_start(epoch, training(strategy, b))
+        assert fresh(strategy, b) == (epoch in (3, 6))
+    expected = [float(part) for part in spacing(strategy.project(strategy.embed(b)), strategy.prototypes())]
+    assert strategy.watched[3:].tolist() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("consistency", ["none", "ensemble"])
+def test_the_loss_finds_targets_and_means_by_the_row_in_the_training_set(consistency):
+    strategy, b, _, _ = begun(MAIN, consistency=consistency)
+    rows = torch.tensor([7, 2, 5, 0])
+    few = type(b)(b.signal[rows], rows, rows, b.fields)
+    call = few, Views.of(few.signal), Step(99, 100, 9, MAIN)
+    parts = strategy.loss(*call).parts
+    log_q = log_assignments(strategy.project(strategy.embed(few)), strategy.centres).detach()
+    p = strategy.targets[rows]
+    assert float((p - strategy.targets[:4]).abs().max()) > 0.1
+    kl = sum(float((p[i] * (p[i].log() - log_q[i])).sum()) for i in range(4)) / 4
+    assert float(parts["divergence"].detach()) == pytest.approx(kl, rel=1e-4)
+    if consistency == "ensemble":
+        assert strategy.ensemble.visits.nonzero()[:, 0].tolist() == [0, 2, 5, 7]
+        assert torch.allclose(strategy.ensemble(rows)[0], log_q.exp(), atol=1e-6)
+        assert float(strategy.loss(*call).parts["consistency"].detach()) < 1e-9  # the same again
+
+
+@pytest.mark.parametrize(("phase", "count"), [(SUPERVISED, 1), (WARM_UP, 1), (MAIN, 2)])
+def test_views_are_perturbed_each_in_its_own_way(phase, count):
+    strategy, b, _, _ = begun(phase, perturbation="gaussian")
+    added = strategy.views(b, generator()).signal.reshape(count, *b.signal.shape) - b.signal
+    assert [float(part.std()) for part in added] == pytest.approx([0.01] * count, rel=0.1)
+    assert count == 1 or abs(float(torch.corrcoef(added.flatten(1))[0, 1])) < 0.1
+    strong = begun(phase)[0].views(b, generator()).signal - b.signal.repeat(count, 1, 1)
+    assert all(float(part.std()) > 0.05 for part in strong.chunk(count))
+
+
+def test_from_the_warm_up_on_the_rate_is_a_share_and_prototypes_do_not_decay():
+    strategy = make(DTC, told(), rate=0.2)
+    pretraining, *later = strategy.phases()
+    assert all(group.get("lr_scale", 1.0) == 1.0 for group in pretraining.groups)
+    for phase in later:
+        assert all(group["lr_scale"] == 0.2 for group in phase.groups)
+        (mine,) = (g for g in phase.groups if any(p is strategy.centres for p in g["params"]))
+        assert not mine["decay"]
+
+
+@pytest.mark.parametrize(("index", "factor"), [(41, math.exp(-5 * (2 / 3) ** 2)), (99, 1.0)])
+def test_the_main_loss_is_divergence_plus_clusters_times_the_mean_squared_difference(index, factor):
     strategy, b, _, _ = begun(MAIN, weight=7.0)
     views = strategy.views(b, generator())
-    assert len(views.signal) == 2 * len(b.signal)
-    step = Step(99, 100, 9, MAIN)
+    step = Step(index, 100, 9, MAIN)  # the ramp is of steps 40 to 43
     z = strategy.project(strategy.encoder(views.signal))
     log_q = log_assignments(z, strategy.centres).detach()
     first, second = log_q.exp().chunk(2)
     p = strategy.targets
     kl = sum(float((p[i] * (p[i].log() - log_q[i])).sum()) for i in range(80)) / 80
-    expected = kl + 7.0 * 8 * float(torch.nn.functional.mse_loss(first, second))
+    expected = kl + factor * 7.0 * 8 * float(torch.nn.functional.mse_loss(first, second))
     assert float(strategy.loss(b, views, step).total.detach()) == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_ensemble_counts_from_the_second_visit_on():
     strategy, b, _, _ = begun(MAIN, consistency="ensemble")
-    views = Views.of(b.signal)
-    step = Step(99, 100, 9, MAIN)
+    views, step = Views.of(b.signal), Step(99, 100, 9, MAIN)
     first, again = (strategy.loss(b, views, step).parts["consistency"].detach() for _ in range(2))
     assert float(first) == 0
     assert float(again) < 1e-9  # the same assignments again
-    moved = Views.of(b.signal.roll(1, 1))
+    rolled = Views.of(b.signal.roll(1, 1))
     earlier, _ = strategy.ensemble(b.index)
-    z = strategy.project(strategy.encoder(moved.signal)).detach()
+    z = strategy.project(strategy.encoder(rolled.signal)).detach()
     expected = (log_assignments(z, strategy.centres).exp() - earlier).square().sum(1).mean()
-    found = strategy.loss(b, moved, step).parts["consistency"].detach()
+    found = strategy.loss(b, rolled, step).parts["consistency"].detach()
     assert float(found) == pytest.approx(float(expected.detach()), rel=1e-4)
-
-
-def test_the_ramp():
-    assert [ramp(share) for share in (-1, 0, 0.5, 1, 2)] == pytest.approx(
-        [math.exp(-5), math.exp(-5), math.exp(-1.25), 1, 1]
-    )
 
 
 def test_pretraining_is_cross_entropy_of_the_labelled():
     strategy, b, sets, labelled = begun(SUPERVISED)
     views = strategy.views(b, generator())
-    assert len(views.signal) == len(b.signal)
     logits = strategy.head(strategy.encoder(views.signal))
     expected = torch.nn.functional.cross_entropy(logits[labelled], sets[labelled, 0])
     found = strategy.loss(b, views, Step(0, 9, 0, 0)).total.detach()
@@ -183,28 +265,38 @@ def test_separated_groups_keep_their_attributes(params):
         optimiser = torch.optim.Adam([p for group in phase.groups for p in group["params"]], lr=1e-2)
         for epoch in range(4):
             strategy.on_epoch_start(epoch, training(strategy, b))
-            strategy.on_step_start(now := Step(step, 12, epoch, number))
             optimiser.zero_grad()
+            now = Step(step, 12, epoch, number)
             strategy.loss(b, strategy.views(b, generator(step)), now).total.backward()
             optimiser.step()
             step += 1
     assert torch.equal(strategy.attributes()[strategy.assign(strategy.embed(b))], sets)
-    entropy, largest, change, gap = strategy.watched.tolist()
+    entropy, largest, change, gap, departure = strategy.watched.tolist()
     assert (entropy, largest, change) == pytest.approx((1, 1 / 8, 0), abs=1e-6)
     assert gap > 0.1
+    assert departure < 0.1
 
 
-@pytest.mark.parametrize(("recipe", "stop"), [("crocs", 2), ("crocs", 3), ("kmeans", 6), ("ensemble", 7)])
-def test_a_fit_goes_through_its_phases_and_resumes_in_each(tmp_path, recipe, stop):
-    stand = Stand(DTC, DTC.recipes[recipe] | {"pretraining": 0.25, "warm_up": 0.25}, tmp_path)
-    seen = []
-    fit = stand.fit(steps=STEPS)
+@pytest.mark.parametrize(
+    ("recipe", "share", "stop"),
+    [
+        ("crocs", 0.25, 2),
+        ("crocs", 0.25, 3),
+        ("kmeans", 0.25, 6),
+        ("ensemble", 0.25, 7),
+        ("published", 0.0, 3),
+    ],
+)
+def test_a_fit_goes_through_its_phases_and_resumes_in_each(tmp_path, recipe, share, stop):
+    stand = Stand(DTC, DTC.recipes[recipe] | {"pretraining": share, "warm_up": share}, tmp_path)
+    seen, fit, count = [], stand.fit(steps=STEPS), int(share * STEPS)
     begin, loss = fit.strategy.on_phase_start, fit.strategy.loss
     fit.strategy.on_phase_start = lambda phase, t: (seen.append(f"begin {phase}"), begin(phase, t))[1]
     fit.strategy.loss = lambda b, v, step: (seen.append(step.phase), loss(b, v, step))[1]
     fit.run()
-    assert seen == ["begin 0", 0, 0, "begin 1", 1, 1, "begin 2", 2, 2, 2, 2]
-    assert {"usage_entropy", "largest_share", "label_change", "centre_gap"} <= set(fit.health[-1])
+    before = ["begin 0", *[SUPERVISED] * count, "begin 1", *[WARM_UP] * count]
+    assert seen == [*before, "begin 2", *[MAIN] * (STEPS - 2 * count)]
+    assert {"usage_entropy", "label_change", "centre_gap", "departure"} <= set(fit.health[-1])
     state = to_bytes(stand.fit(steps=STEPS).run(until=stop).state())
     resumed = stand.fit(steps=STEPS).restore(from_bytes(state)).run()
     assert state_hash(resumed.strategy) == state_hash(fit.strategy)
@@ -249,14 +341,15 @@ def test_what_it_cannot_do_is_said(known, params, reason):
     assert said is None if reason is None else reason in said
 
 
-@pytest.mark.parametrize(
-    "params",
-    [
-        {"anchor": 0.5, "link": "kmeans"},
-        {"target": "crocs", "link": "classes"},
-        {"pretraining": 0.7, "warm_up": 0.3},
-    ],
-)
-def test_parameters_that_contradict_each_other_are_refused(params):
+REFUSED = [
+    ("kmeans", "anchor", 0.5),
+    ("target", "anchor", 0.5),
+    ("sets", "over", "class"),
+    ("sets", "warm_up", 0.7),
+]
+
+
+@pytest.mark.parametrize(("link", "name", "value"), REFUSED)
+def test_parameters_that_contradict_each_other_are_refused(link, name, value):
     with pytest.raises(ValueError, match="link|main phase"):
-        DTC.Params(**params)
+        DTC.Params(link=link, **{name: value})

@@ -180,6 +180,10 @@ def test_numbers_of_clusters_and_what_is_refused():
     assert "'class'" in DTCR.incompatible(info(), DTCR.Params())
     assert "two blocks of 8" in DTCR.incompatible(KNOWN, DTCR.Params(block=80))
     assert DTCR.incompatible(KNOWN, DTCR.Params(block=40)) is None
+    assert "instances of 15 samples" in DTCR.incompatible(info(samples=15, counts=(4, 2, 4)), DTCR.Params())
+    shortest = info(samples=16, counts=(4, 2, 4))
+    assert DTCR.incompatible(shortest, DTCR.Params()) is None
+    assert make(DTCR, shortest).decoder.samples == 16
     with pytest.raises(ValueError, match="12 clusters span all 12 dimensions"):
         make(DTCR, KNOWN, clusters=12)
 

@@ -56,7 +56,7 @@ def test_guarded_diversity_is_positive_and_falls_with_separation():
     assert values[3] == pytest.approx(1 / (math.log(2) + 1e-4), rel=1e-5)
 
 
-def test_published_diversity_has_a_pole_and_turns_negative():
+def test_diversity_of_re_implementations_has_a_pole_and_turns_negative():
     near, far = (float(diversity(torch.tensor(d), 1e-4, True)) for d in (0.5, 2.0))
     assert far == pytest.approx(1 / (math.log(2) + 1e-4), rel=1e-5)
     assert near < 0
@@ -119,6 +119,15 @@ def test_many_labels_are_counted_label_by_label():
     assert float(found["accuracy"]) == pytest.approx(float(((logits > 0) == (labels > 0)).float().mean()))
     expected = torch.nn.functional.binary_cross_entropy_with_logits(logits, labels)
     assert float(found["classification"]) == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_prototypes_and_weights_begin_uniform_in_the_unit_interval():
+    strategy = make(ExplainablePrototypes, info(leads=12, classes=tuple("abcde")), prototypes=200)
+    for start in (strategy.points.detach(), strategy.weight.detach()):
+        assert 0 <= float(start.min()) < 0.02
+        assert 0.98 < float(start.max()) <= 1
+        assert float(start.mean()) == pytest.approx(0.5, abs=0.05)
+        assert float(start.std()) == pytest.approx(12**-0.5, abs=0.02)
 
 
 def test_the_embedding_is_the_encoders():

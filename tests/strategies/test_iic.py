@@ -1,6 +1,7 @@
 """IIC: the loss against loops and hand values, heads that take turns, and the groups that it finds."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -184,6 +185,30 @@ def test_the_sub_head_is_the_one_of_least_running_loss():
     assert float(parts["largest_share"]) == pytest.approx(0.25)
 
 
+def test_label_change_is_by_instance_since_its_last_visit():
+    strategy = make(IIC, KNOWN, heads=1, copies=1)
+    with torch.no_grad():
+        strategy.main.linear.weight.zero_()[range(4), range(4)] = 9.0
+
+    def visit(index, groups, epoch=0):
+        signal = torch.eye(12)[list(groups), :, None].repeat(1, 1, 40)
+        other = torch.eye(12)[:1, :, None].expand_as(signal)  # the copies' clusters are not the instances'
+        b = replace(batch(signal), index=torch.tensor(index))
+        return strategy.loss(b, Views.of(signal, other), Step(0, 10, epoch)).parts
+
+    assert float(visit([7, 2, 5, 0], [3, 1, 2, 2])["label_change"]) == 1  # none had a cluster
+    assert {i: int(strategy.last[i]) for i in (7, 2, 5, 0)} == {7: 3, 2: 1, 5: 2, 0: 2}
+    assert int((strategy.last < 0).sum()) == 76
+    assert float(visit([0, 5, 2, 7], [2, 2, 1, 3])["label_change"]) == 0
+    assert float(visit([2, 7, 0, 9], [1, 0, 2, 0])["label_change"]) == 0.5  # 7 moved, 9 is new
+    assert float(visit([7, 0], [0, 1], epoch=1)["label_change"]) == 0.5  # in the other head's epoch, too
+    before = strategy.last.clone()
+    strategy.eval()
+    assert "label_change" not in visit([79, 80, 500], [1, 1, 1])  # instances of another set
+    assert torch.equal(strategy.last, before)
+    assert before.dtype == torch.int64
+
+
 @pytest.mark.parametrize(
     ("params", "main", "auxiliary"),
     [
@@ -242,3 +267,5 @@ def test_continuing_from_a_checkpoint_gives_the_same_bits():
     assert state_hash(resumed.strategy) == state_hash(whole.strategy)
     assert resumed.health == whole.health
     assert whole.strategy.running.any()
+    assert int(whole.strategy.last.min()) >= 0
+    assert 0 <= whole.health[-1]["label_change"] < whole.health[0]["label_change"] == 1

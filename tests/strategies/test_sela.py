@@ -1,5 +1,7 @@
 """SeLA: labels of equal number, learnt and chosen again; several heads; the ceiling that equal numbers are."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_mutual_info_score
 
 from baselines.sela import MEMORY, SeLA
+from bench.nn.perturb import perturb
 from bench.nn.sinkhorn import equal_labels
 from bench.train.checkpoint import from_bytes, to_bytes
 from bench.train.fit import state_hash
@@ -94,17 +97,31 @@ def test_a_collapsed_head_shows_in_the_margin_and_stays_finite():
 
 @pytest.mark.parametrize("heads", [1, 3])
 def test_the_loss_is_the_mean_over_heads_of_the_cross_entropy(heads):
+    """Of the instances' labels, not those of the places in the batch."""
     strategy = ready(noise(80), 0, heads=heads)
-    b = batch(signals(6))
+    index = torch.tensor([7, 2, 5, 0, 61, 30])
+    assert not torch.equal(strategy.labels[index], strategy.labels[:6])
+    b = replace(batch(signals(6)), index=index)
     loss = strategy.loss(b, strategy.views(b, generator()), STEP)
     views = strategy.views(b, generator())  # the same generator, the same views
     each = []
     for head in range(heads):
         for i in range(6):
             logits = strategy.head(strategy.encoder(views.signal[i : i + 1]))[0, 4 * head : 4 * head + 4]
-            each.append(-float(logits.log_softmax(0)[strategy.labels[i, head]].detach()))
+            each.append(-float(logits.log_softmax(0)[strategy.labels[index[i], head]].detach()))
     assert float(loss.total.detach()) == pytest.approx(np.mean(each), rel=1e-5)
     assert strategy.running.tolist() == pytest.approx(np.reshape(each, (heads, 6)).mean(1), rel=1e-5)
+    assert not strategy.running.requires_grad  # else every step would keep the graphs of all before it
+    assert loss.total.requires_grad
+
+
+@pytest.mark.parametrize("how", ["strong", "gaussian"])
+def test_views_are_the_instances_perturbed(how):
+    b = batch(signals(5))
+    views = make(SeLA, KNOWN, perturbation=how).views(b, generator())
+    assert torch.equal(views.signal, perturb(b.signal, generator(), how, KNOWN.rate))
+    assert bool((views.signal != b.signal).flatten(1).any(dim=1).all())
+    assert views.source.tolist() == list(range(5))
 
 
 def test_an_instance_without_label_does_not_count():

@@ -58,12 +58,12 @@ def corpus(tmp_path_factory):
     return tiny_corpus(tmp_path_factory.mktemp("hooks") / "tiny")
 
 
-def make_fit(corpus, steps=12, kind=Hooked):
+def make_fit(corpus, steps=12, kind=Hooked, **budget):
     train = np.flatnonzero(corpus.records["part"].to_numpy() == "train")
     rows = Rows(train, train, train, train, train)
     info = make_info(corpus, SPEC, "all-12", len(train), None, steps)
     recipe = Recipe(kind, ResNet1d18, {"width": 4, "dim": 8}, Params().model_dump(), info)
-    budget = Budget(steps=steps, batch=8, lr=1e-2)
+    budget = Budget(steps=steps, batch=8, lr=1e-2, **budget)
     return prepare_fit(
         recipe, corpus, Setting(SPEC, "all-12", rows, None, budget, Seeds(0, 0), "float32"), CPU
     )
@@ -103,6 +103,28 @@ def test_the_optimiser_forgets_what_was_drawn_anew(corpus):
     after = {p: int(fit.optimiser.state[p]["step"]) for p in fit.strategy.parameters()}
     assert after[fit.strategy.head.weight] == 1
     assert after[fit.strategy.head.bias] == per_epoch + 1
+
+
+def test_the_end_of_a_fit_is_told_with_the_selected_weights_in_evaluation_mode(corpus):
+    """The checkpoint of step 4 is chosen, and training goes on to step 12."""
+
+    class Worse(Hooked):
+        ended = ()
+
+        def loss(self, batch, views, step):
+            made = super().loss(batch, views, step)
+            return made if self.training else Loss(torch.tensor(abs(step.index - 4.0)))
+
+        def on_fit_end(self, training):
+            self.ended += ((self.training, state_hash(self), training.embed()),)
+
+    at_four = make_fit(corpus, kind=Worse).run(until=4).strategy
+    fit = make_fit(corpus, kind=Worse, selection="best_val_loss", check_every=2).run()
+    assert (fit.done, fit.selection.step) == (12, 4)
+    ((training, weights, embedded),) = fit.strategy.ended
+    assert not training
+    assert weights == state_hash(at_four) == state_hash(fit.strategy)
+    assert torch.equal(embedded, fit.training().embed())
 
 
 def test_continuing_in_mid_epoch_gives_the_same_bits(corpus):

@@ -188,15 +188,21 @@ def groups(stand: Stand) -> str:
         alone = torch.cat([strategy.assign(row) for row in embedding.split(1)])
         space = strategy.project(embedding)
     need(ids.shape == (8,) and ids.dtype == torch.int64, f"`assign` gives {tuple(ids.shape)} {ids.dtype}")
-    need(bool(((ids >= 0) & (ids < count)).all()), f"`assign` gives ids outside 0 to {count - 1}, its `groups`")
+    need(
+        bool(((ids >= 0) & (ids < count)).all()), f"`assign` gives ids outside 0 to {count - 1}, its `groups`"
+    )
     need(torch.equal(ids, alone), "the group of an embedding hangs on the others of its batch")
     points, stands = strategy.prototypes(), strategy.attributes()
     if points is not None:
         expected = (count, space.shape[1])
-        need(points.shape == expected, f"`prototypes` are {tuple(points.shape)}; `project` asks for {expected}")
+        need(
+            points.shape == expected, f"`prototypes` are {tuple(points.shape)}; `project` asks for {expected}"
+        )
         need(not points.requires_grad, "`prototypes` carry a gradient; detach them")
     if stands is not None:
-        need(stands.shape == (count, 3), f"`attributes` are {tuple(stands.shape)}; there must be ({count}, 3)")
+        need(
+            stands.shape == (count, 3), f"`attributes` are {tuple(stands.shape)}; there must be ({count}, 3)"
+        )
         limits = torch.tensor(stand.info().counts)
         need(bool(((stands.cpu() >= -1) & (stands.cpu() < limits)).all()), "`attributes` hold unknown values")
     return f"{count}, {'bare numbers' if stands is None else 'each with its class, sex and age'}"
