@@ -139,6 +139,11 @@ class Session:
             known = ", ".join(sorted({e.label for e in entries}))
             if unknown & {n for n, f in self.registry.found.items() if f.source is not None}:
                 raise SuiteError("a strategy file joins the suite board: leadboard run board --strategy FILE")
+            gone = unknown & {label for suite in self.suites for label in suite.leave_out}
+            if gone:
+                raise SuiteError(
+                    f"row {gone.pop()!r} is left out at scale {self.options.scale}; take another scale"
+                )
             raise SuiteError(f"no row or strategy {unknown.pop()!r} in these suites; there are: {known}")
         return labels
 

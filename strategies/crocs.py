@@ -25,6 +25,7 @@ from bench.train.strategy import (
     Prototypes,
     Step,
     Strategy,
+    Training,
     Views,
     no_decay_groups,
 )
@@ -112,6 +113,14 @@ class CROCS(Prototypes, Strategy):
         if not info.edges:
             return "a prototype stands for a class, a sex and an age: the ages of these records are not known"
         return None
+
+    def setup(self, training: Training) -> None:
+        """See that there is something to learn from."""
+        codes = self.grid.codes(training.labels, training.sex, training.age)
+        if not bool((self.grid.index(codes) >= 0).any()):
+            raise ValueError(
+                "no training record has a class, a sex and an age: CROCS has nothing to learn from"
+            )
 
     def loss(self, batch: Batch, views: Views, step: Step) -> Loss:
         """Contrast with the prototypes, and their arrangement (equation 3)."""

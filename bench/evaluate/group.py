@@ -18,7 +18,8 @@ from bench.data.corpus import PreparedCorpus
 from bench.data.leads import LEADS, lead_set
 from bench.evaluate.result import UNIT_COLUMNS
 from bench.evaluate.windows import evaluation_instances
-from bench.nn.kmeans import kmeans, nearest
+from bench.nn.kmeans import kmeans
+from bench.nn.nearest import nearest
 from bench.train.budget import InputSpec
 from bench.train.build import Rows
 from bench.train.inputs import record_fields
@@ -163,13 +164,14 @@ def by_own(data: GroupingData) -> Grouping:
 
     Raises:
         TypeError: the strategy has none.
+        ValueError: they are not what the mix-in promises.
     """
     fit = data.fit
     if fit is None:
         raise TypeError("this strategy has no prototypes of its own; use the groupings kmeans or means")
-    ids = _chunked(fit.assign, data.embeddings)
+    ids, stands, queries = _chunked(fit.assign, data.embeddings), fit.attributes(), fit.prototypes()
+    _assert_sound(ids, fit.groups(), stands, data)
     plain = Grouping(dict.fromkeys(data.attributes, ids), dict.fromkeys(data.attributes, fit.groups()))
-    stands, queries = fit.attributes(), fit.prototypes()
     if stands is None:
         return plain
     plain = replace(plain, stands=stands.cpu())
@@ -178,6 +180,26 @@ def by_own(data: GroupingData) -> Grouping:
     points = _chunked(fit.project, data.embeddings).float()
     means = set_means(points, data.units)
     return replace(plain, queries=queries.float().cpu(), query_codes=stands.cpu(), points=points, means=means)
+
+
+def _assert_sound(ids: Tensor, groups: int, stands: Tensor | None, data: GroupingData) -> None:
+    """A strategy's own groups are what it says they are."""
+    if ids.shape != (len(data.embeddings),) or ids.dtype != torch.int64:
+        raise ValueError(
+            f"`assign` gives {tuple(ids.shape)} {ids.dtype}; it must give one int64 an embedding"
+        )
+    if int(ids.min()) < 0 or int(ids.max()) >= groups:
+        raise ValueError(
+            f"`assign` gives group {int(ids.max())} (or below 0), `groups` says there are {groups}"
+        )
+    if stands is None:
+        return
+    limits = torch.tensor(data.units.grid.counts)
+    if stands.shape != (groups, 3) or bool(((stands.cpu() < -1) | (stands.cpu() >= limits)).any()):
+        raise ValueError(
+            f"`attributes` are {tuple(stands.shape)}; ({groups}, 3) class, sex and age bin must stand there, each"
+            f" below {limits.tolist()} or -1"
+        )
 
 
 GROUPINGS: Mapping[str, Callable[[GroupingData], Grouping]] = {
@@ -247,7 +269,7 @@ def _one_a_patient(distance: Tensor, patients: np.ndarray) -> np.ndarray:
     while True:
         head = _first(distance, length)
         first = np.unique(patients[head], return_index=True)[1]
-        if len(first) >= DEPTH or len(head) == len(distance):
+        if len(first) >= DEPTH or length >= len(distance):
             return head[np.sort(first)[:DEPTH]]
         length *= 4
 

@@ -11,6 +11,8 @@ from numpy import float32
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bench.nn.nearest import nearest
+
 _SCREENED, _CONVERGED = 4e-4, 1e-5
 """Squared movement of all centres to stop at, as a share of the points' total variance: 2 % and 0.3 % of their radius.
 
@@ -48,25 +50,6 @@ def kmeans(
     centres = torch.full((clusters, points.shape[1]), torch.inf, device=points.device)
     centres[: len(found)] = torch.from_numpy(found).to(points.device)
     return centres, nearest(points, centres)
-
-
-def nearest(points: Tensor, centres: Tensor, chunk: int = 65536) -> Tensor:
-    """Index of the nearest centre, (N,) int64; the first of equally near ones.
-
-    Differences are squared and summed, so that points far from the origin lose nothing.
-
-    Args:
-        points: (N, D), finite.
-        centres: (K, D), at least one of them finite; infinite ones are never chosen.
-        chunk: points at a time, whose distances are all the memory this takes.
-    """
-    with torch.autocast(points.device.type, enabled=False):
-        centres = centres.float()
-        ids = [
-            torch.cdist(part.float(), centres, compute_mode="donot_use_mm_for_euclid_dist").argmin(dim=1)
-            for part in points.split(chunk)
-        ]
-    return torch.cat(ids)
 
 
 def distances(a: Tensor, b: Tensor) -> Tensor:

@@ -16,8 +16,10 @@ from bench.run.store import Store
 from bench.run.suite import Suite
 
 
-def group_figures(plan: Plan, store: Store, suite: Suite) -> tuple[list[Figure], list[str]]:
-    """For each corpus of a suite a map of the prototypes (`umap_<corpus>`) and what they find (`retrieval_<corpus>`).
+def group_figures(plan: Plan, store: Store, suite: Suite, simulated: bool) -> tuple[list[Figure], list[str]]:
+    """A map of the prototypes (`umap_<corpus>`) and what they find (`retrieval_<corpus>`), for each corpus.
+
+    Of the suite's simulated corpora, or of its real ones.
 
     Drawn is the first entry with prototypes of its own, at its first seed; a suite without one has no figures. A
     figure drawn once is kept as a view of its cell.
@@ -26,7 +28,7 @@ def group_figures(plan: Plan, store: Store, suite: Suite) -> tuple[list[Figure],
         The figures, and a line for each that could not be drawn, saying why.
     """
     figures, notes = [], []
-    for own in own_groups(plan, store, suite):
+    for own in own_groups(plan, store, suite, simulated):
         for what, draw in (
             ("map of the prototypes", partial(umap_figure, own, store)),
             ("picture of retrieved ECGs", partial(retrieval_figure, own)),

@@ -69,7 +69,11 @@ class GroupViews:
 
         NaN where the cell does not judge the attribute.
         """
-        text = self.store.view(key, self._name("group-bootstrap")).get(attribute)
+        found = self.store.view(key, self._name("group-bootstrap"))
+        if found is None:
+            self._measure(key)
+            found = self.store.view(key, self._name("group-bootstrap"))
+        text = found.get(attribute)
         if text is None:
             return np.full(self.resamples, np.nan)
         return np.frombuffer(base64.b64decode(text), dtype="<f4").astype(np.float64)

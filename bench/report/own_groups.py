@@ -55,10 +55,15 @@ class OwnGroups:
         return ", ".join(self.words(name, int(code)) for name, code in zip(self.values, codes, strict=True))
 
 
-def own_groups(plan: Plan, store: Store, suite: Suite) -> Iterator[OwnGroups]:
-    """For each corpus and task of a suite the first entry whose own prototypes can be asked with; first seed."""
+def own_groups(plan: Plan, store: Store, suite: Suite, simulated: bool) -> Iterator[OwnGroups]:
+    """The first entry whose own prototypes can be asked with, at its first seed; for each corpus and task of a suite.
+
+    Args:
+        simulated: of the simulated corpora, or of the real ones.
+    """
     taken: set[tuple[str, str]] = set()
-    rows = [r for r in plan.rows if (r.suite, r.scale, r.grouping) == (suite.name, suite.scale, "own")]
+    wanted = (suite.name, suite.scale, simulated, "own")
+    rows = [r for r in plan.rows if (r.suite, r.scale, r.simulated, r.grouping) == wanted]
     order = {entry.label: place for place, entry in enumerate(suite.entries)}
     for row in sorted(rows, key=lambda row: order.get(row.label, len(order))):
         place = (row.corpus, row.task)

@@ -59,7 +59,11 @@ class MetricViews:
 
     def draws(self, key: str, selection: str) -> np.ndarray:
         """(B,) macro AUROC of the test part in every resample of its patients, of a cell that `metrics` knows."""
-        text = self.store.view(key, self._name("bootstrap"))[selection]
+        found = self.store.view(key, self._name("bootstrap"))
+        if found is None:
+            self._measure(key, self.store.view(key, self._name("classification"))["kind"])
+            found = self.store.view(key, self._name("bootstrap"))
+        text = found[selection]
         return np.frombuffer(base64.b64decode(text), dtype="<f4").astype(np.float64)
 
     def table(self, key: str) -> pd.DataFrame:
@@ -76,7 +80,7 @@ class MetricViews:
 
     def _measure(self, key: str, kind: str) -> None:
         """Make both views of a cell; what two selections have in common is computed once."""
-        content: dict[str, Any] = {"records": {}, "classes": [], "parts": []}
+        content: dict[str, Any] = {"kind": kind, "records": {}, "classes": [], "parts": []}
         draws: dict[str, str] = {}
         known: dict[tuple[str, str], dict[str, Any]] = {}
         for selection, part, rows in self._pieces(key):

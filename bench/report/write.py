@@ -93,7 +93,8 @@ def _suite_files(
             yield f"{folder}/{table.name}.csv", to_csv(table).encode()
             yield f"{folder}/{table.name}.md", to_markdown(table).encode()
             yield f"{folder}/{table.name}.tex", to_latex(table).encode()
-    drawn, undrawn = group_figures(plan, store, suite)
+    simulated = bool([*rows["simulated"], *groups["simulated"]][0])
+    drawn, undrawn = group_figures(plan, store, suite, simulated)
     efficiency = label_efficiency(summaries)
     figures = [*([efficiency] if efficiency else []), *drawn]
     for figure in figures:

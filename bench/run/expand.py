@@ -29,6 +29,7 @@ from bench.run.suite import CorpusUse, Entry, Suite, SuiteError, budget_of
 from bench.run.work import Job
 from bench.train.budget import Budget
 from bench.train.build import Rows, attribute_grid, make_info
+from bench.train.prototypes import SEXES
 from bench.train.seeding import derive_seed
 from bench.train.strategy import Classifier, Field, Prototypes, Strategy
 
@@ -232,6 +233,8 @@ class CellMaker:
         if grouping == "own" and not issubclass(kind, Prototypes):
             raise SuiteError(f"entry {entry.label!r}: {kind.name} has no groups of its own; leave `own` out")
         rows, subset = self._subset(fraction, seed_index)
+        if grouping == "means" and not self._described(rows.labelled):
+            raise SkipFraction("no labelled training record has a class, a sex and an age: no set has a mean")
         parents = {"embed": self._embed(kind, fit, lead_set, rows)}
         cell = GroupCell(
             corpus=self.corpus.fingerprint,
@@ -251,6 +254,12 @@ class CellMaker:
             code=stage_code("group"),
         )
         return self._add(cell, rows, None, fit)
+
+    def _described(self, rows: np.ndarray) -> bool:
+        """Is the class, sex and age of any of these records known?"""
+        records = self.corpus.records.iloc[rows]
+        one = self.targets.loc[records["record"]].sum(axis=1).to_numpy() == 1
+        return bool((one & records["sex"].isin(SEXES).to_numpy() & records["age"].notna().to_numpy()).any())
 
     def _embed(self, kind: type[Strategy], fit: str, lead_set: str, rows: Rows) -> str:
         measured = Field.MEASUREMENTS in kind.needs_at_test
@@ -305,5 +314,5 @@ def _length_of(encoder: str, leads: int) -> int | None:
     try:
         with torch.device("meta"):
             return encoders()[spec.name](leads=leads, **spec.arguments).samples
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise SuiteError(f"encoder {spec.name!r} cannot be built: {error}") from None

@@ -246,12 +246,19 @@ def _stripped(tree: ast.Module) -> str:
     tree = ast.parse(ast.unparse(tree))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            body = node.body
-            if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
-                node.body = body[1:] or [ast.Pass()]
+            node.body = [item for item in node.body if not _is_text(item)] or [ast.Pass()]
         if isinstance(node, ast.ClassDef):
             node.body = [item for item in node.body if not _is_wording(item)] or [ast.Pass()]
     return ast.dump(tree)
+
+
+def _is_text(node: ast.stmt) -> bool:
+    """A docstring: of a module, class or function, or below a constant."""
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
 
 
 def _is_wording(node: ast.stmt) -> bool:

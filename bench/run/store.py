@@ -4,6 +4,7 @@ Layout: cells/ab/<key>/ (cell.json, provenance.json and the stage's files), fail
 views/<key>/ (metrics cached by result and metric version). Deleting views/ or failed/ loses nothing.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -111,16 +112,18 @@ class Store:
         return json.loads(path.read_text()) if path.exists() else None
 
     def view(self, key: str, name: str) -> Any:
-        """A cached view of a finished cell, None when there is none."""
+        """A cached view of a finished cell, None when there is none or a damaged one."""
         path = self.root / "views" / key[:2] / key / f"{name}.json"
         try:
-            return json.loads(path.read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
+            kept = json.loads(path.read_bytes())
+            return kept["content"] if kept["digest"] == _digest(kept["content"]) else None
+        except (FileNotFoundError, ValueError, TypeError, KeyError):
             return None
 
     def keep_view(self, key: str, name: str, content: Any) -> None:
-        """Cache a view."""
-        self._write_json(self.root / "views" / key[:2] / key / f"{name}.json", content)
+        """Cache a view, JSON, with a hash by which damage is known."""
+        kept = {"digest": _digest(content), "content": content}
+        self._write_json(self.root / "views" / key[:2] / key / f"{name}.json", kept)
 
     def sweep(self, older_than: float = 86_400.0) -> int:
         """Remove what writers killed `older_than` seconds ago left behind; returns how many leftovers.
@@ -144,3 +147,8 @@ class Store:
         except OSError as error:
             aside.unlink(missing_ok=True)
             raise StoreError(f"cannot write to the store {self.root}: {error.strerror or error}") from error
+
+
+def _digest(content: Any) -> str:
+    """SHA-256 of JSON content, whether it was just made or read back."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

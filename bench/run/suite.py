@@ -41,6 +41,15 @@ class CorpusUse(_Frozen):
     budget: dict[str, Any] = {}
 
 
+def _assert_fractions(fractions: tuple[float, ...]) -> None:
+    """Label fractions are shares, each there once."""
+    bad = [fraction for fraction in fractions if not 0 < fraction <= 1]
+    if bad:
+        raise ValueError(f"label fraction {bad[0]} is not in (0, 1]")
+    if len(set(fractions)) < len(fractions):
+        raise ValueError("a label fraction is named twice")
+
+
 class Entry(_Frozen):
     """A row of the board: a strategy with a recipe.
 
@@ -73,6 +82,13 @@ class Entry(_Frozen):
         if isinstance(data, dict) and "label" not in data:
             data = {**data, "label": data.get("strategy", "")}
         return data
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Entry":
+        _assert_fractions(self.fractions or ())
+        if len(set(self.groupings or ())) < len(self.groupings or ()):
+            raise ValueError(f"entry {self.label!r}: groupings names something twice")
+        return self
 
 
 class Suite(_Frozen):
@@ -140,9 +156,7 @@ class Suite(_Frozen):
         for name in (*self.lead_sets, *self.eval_lead_sets):
             if name not in LEAD_SETS:
                 raise ValueError(f"no lead set {name!r}; there are: {', '.join(LEAD_SETS)}")
-        bad = [f for f in self.label_fractions if not 0 < f <= 1]
-        if bad:
-            raise ValueError(f"label fraction {bad[0]} is not in (0, 1]")
+        _assert_fractions(self.label_fractions)
         return self
 
     def on(self, use: CorpusUse) -> "Suite":

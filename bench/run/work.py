@@ -45,6 +45,8 @@ from bench.train.prototypes import AttributeGrid, Prototypes
 from bench.train.seeding import derive_seed
 from bench.train.strategy import Classifier, Info, Strategy, UndeclaredField
 
+_OTHER_CODE = "the code here is not the code that was planned; plan again (or update this node)"
+
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # of <malloc.h>
 
 
@@ -99,17 +101,19 @@ def run_job(job: Job, parents: Mapping[str, Payload]) -> Outcome:
 
 def _assert_code(job: Job) -> None:
     """Refuse to compute under a key that other code made: an edit since planning, or another checkout."""
-    cell, message = (
-        job.cell,
-        "the code here is not the code that was planned; plan again (or update this node)",
-    )
-    if cell.code != stage_code(cell.stage):
-        raise RuntimeError(message)
-    if isinstance(cell, FitCell):
-        source = job.sources.get(cell.strategy.name)
-        module = load_strategy(cell.strategy.name, source).__module__
-        if cell.strategy.code != strategy_code(module, cell.encoder.name, source):
-            raise RuntimeError(message)
+    if job.cell.code != stage_code(job.cell.stage):
+        raise RuntimeError(_OTHER_CODE)
+    if isinstance(job.cell, FitCell):
+        _planned_strategy(job.cell, job.sources)
+
+
+def _planned_strategy(cell: FitCell, sources: Mapping[str, Source]) -> type[Strategy]:
+    """The strategy of a fit, if its code here is the code in the fit's key."""
+    source = sources.get(cell.strategy.name)
+    kind = load_strategy(cell.strategy.name, source)
+    if cell.strategy.code != strategy_code(kind.__module__, cell.encoder.name, source):
+        raise RuntimeError(_OTHER_CODE)
+    return kind
 
 
 def _seed_everything(key: str) -> None:
@@ -180,7 +184,7 @@ def restore(payload: Payload, sources: Mapping[str, Source], device: torch.devic
 def _structure(described: Mapping[str, Any], sources: Mapping[str, Source], device: torch.device) -> Strategy:
     """The untrained strategy of a stored fit, its parents' structure included (their weights are in its own)."""
     cell = FitCell.model_validate(described["cell"])
-    kind = load_strategy(cell.strategy.name, sources.get(cell.strategy.name))
+    kind = _planned_strategy(cell, sources)
     info = Info.model_validate(described["info"])
     recipe = Recipe(kind, encoders()[cell.encoder.name], cell.encoder.arguments, cell.strategy.params, info)
     parents = {role: _structure(parent, sources, device) for role, parent in described["parents"].items()}
@@ -226,6 +230,12 @@ def _group(job: Job, cell: GroupCell, parents: Mapping[str, Payload]) -> dict[st
     if "fit" in parents:
         fit = restore(parents["fit"], job.sources, torch.device("cpu"))
     embeddings = torch.from_numpy(np.load(io.BytesIO(parents["embed"]["embeddings.npy"])))
+    broken = int((~embeddings.isfinite().all(1)).sum())
+    if broken:
+        raise ValueError(
+            f"{broken:,} of {len(embeddings):,} embeddings are not finite: the encoder diverged; lower its"
+            " learning rate"
+        )
     seed = derive_seed(cell.suite_seed, "readout", cell.seed_index)
     own = fit if isinstance(fit, Prototypes) else None
     grouping = GROUPINGS[cell.grouping](GroupingData(embeddings, units, cell.attributes, seed, own))

@@ -10,7 +10,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from bench.nn.kmeans import nearest
+from bench.nn.nearest import nearest
 
 Attribute = Literal["class", "sex", "age"]
 

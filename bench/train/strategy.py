@@ -117,7 +117,7 @@ class Phase:
     """A share of the steps with its own optimiser.
 
     Attributes:
-        share: of all steps, in (0, 1]; the shares of all phases add up to 1.
+        share: of all steps, in [0, 1]; the shares of all phases add up to 1.
         groups: torch parameter groups; `lr_scale` multiplies the budget's rate, `decay` False switches weight
             decay off. Parameters in no group are frozen during the phase.
     """
@@ -265,9 +265,9 @@ class Strategy(nn.Module):
 
     @classmethod
     def seeks(cls, params: Any) -> tuple[Attribute, ...]:
-        """The attributes that its groups are to find: its parameter `attribute`, or without one all three."""
-        attribute: Attribute | None = getattr(params, "attribute", None)
-        return (attribute,) if attribute else GROUPED
+        """The attributes that its groups are to find: what its parameter `attribute` names, else all three."""
+        attribute = getattr(params, "attribute", None)
+        return tuple(name for name in GROUPED if name == attribute) or GROUPED
 
     @classmethod
     def incompatible(cls, info: Info, params: Any) -> str | None:

@@ -385,7 +385,9 @@ class Points(Prototypes, Strategy):
 
     def __init__(self, encoder, params, info, parents=None):
         super().__init__(encoder, params, info, parents)
-        self.register_buffer("points", torch.randn(3, encoder.dim, generator=torch.Generator().manual_seed(0)))
+        self.register_buffer(
+            "points", torch.randn(3, encoder.dim, generator=torch.Generator().manual_seed(0))
+        )
 
     def prototypes(self):
         return self.points

@@ -219,3 +219,27 @@ def test_tables_and_samples_hold_what_they_say(corpus, rows, grid):
     sample = figure_sample(found, made, 0)
     assert sample["points"].shape == (len(rows.val), 6)
     np.testing.assert_array_equal(sample["codes"], made.codes[np.sort(rows.val)].numpy())
+
+
+def test_distances_that_are_no_numbers_end_the_ranking_of_patients():
+    """An encoder that diverged must not hang the worker."""
+    from bench.evaluate.group import _one_a_patient
+
+    distance = torch.tensor([float("nan"), 1.0, 2.0])
+    assert len(_one_a_patient(distance, np.array([0, 1, 2]))) <= 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"assign": lambda self, embedding: torch.full((len(embedding),), 9)}, "`assign` gives group 9"),
+        ({"assign": lambda self, embedding: torch.zeros(len(embedding))}, "float32; it must give one int64"),
+        ({"attributes": lambda self: torch.zeros(2, 3, dtype=torch.int64)}, r"`attributes` are \(2, 3\)"),
+        ({"attributes": lambda self: torch.full((4, 3), 5)}, r"`attributes` are \(4, 3\)"),
+    ],
+)
+def test_own_groups_that_are_not_what_they_say_fail_in_one_line(corpus, rows, grid, change, message):
+    made = units(corpus, rows, grid)
+    liar = type("Liar", (Own,), change)(6)
+    with pytest.raises(ValueError, match=message):
+        by_own(GroupingData(embeddings(60), made, ("class",), 0, liar))

@@ -126,7 +126,7 @@ def add(bench, label="crocs", seed=0, lead="", depth=10, answered=range(16), emp
 
 
 def figures(bench):
-    return group_figures(bench.plan, bench.store, bench.plan.suites[0])
+    return group_figures(bench.plan, bench.store, bench.plan.suites[0], True)
 
 
 def ecgs(canvas):
@@ -149,7 +149,7 @@ def test_figures_are_named_described_and_the_same_twice(bench, fake_umap):
 
 def test_the_map_is_made_once(bench, fake_umap):
     key = add(bench, empty=(3,))
-    own = next(own_groups(bench.plan, bench.store, bench.plan.suites[0]))
+    own = next(own_groups(bench.plan, bench.store, bench.plan.suites[0], True))
     places = umap_figure.coordinates(own, bench.store)
     assert fake_umap == [30 + 16 + 15, 16]
     again = umap_figure.coordinates(own, bench.store)
@@ -163,7 +163,7 @@ def test_the_map_is_made_once(bench, fake_umap):
 
 def test_another_sample_gets_another_map(bench, fake_umap):
     add(bench)
-    own = next(own_groups(bench.plan, bench.store, bench.plan.suites[0]))
+    own = next(own_groups(bench.plan, bench.store, bench.plan.suites[0], True))
     umap_figure.coordinates(own, bench.store)
     umap_figure.coordinates(replace(own, digest="0" * 64), bench.store)
     assert len(fake_umap) == 4
@@ -229,7 +229,7 @@ def test_green_only_where_the_class_is_the_one_asked_for(bench, fake_umap, drawn
 
 def test_distances_are_euclidean_to_the_query_shown(bench, fake_umap):
     add(bench)
-    own = next(own_groups(bench.plan, bench.store, bench.plan.suites[0]))
+    own = next(own_groups(bench.plan, bench.store, bench.plan.suites[0], True))
     assert retrieval_figure.chosen_queries(own) == [6, 14]
     found = retrieval_figure.ask(own, 14)
     for point, distance in zip(own.points, found.distances, strict=True):
@@ -245,7 +245,7 @@ def test_captions_say_how_queries_were_chosen_and_what_the_distance_is(bench, fa
     assert "Left: Euclidean distances to 30 validation units" in found.caption
     for text in (umap.caption, found.caption):
         assert text.count("CP, clinical") == 1
-    own = next(own_groups(bench.plan, bench.store, bench.plan.suites[0]))
+    own = next(own_groups(bench.plan, bench.store, bench.plan.suites[0], True))
     pieces = {name: getattr(own, name) for name in ("points", "queries")}
     unit = replace(own, **{n: x / np.linalg.norm(x, axis=1, keepdims=True) for n, x in pieces.items()})
     assert (
@@ -256,7 +256,7 @@ def test_captions_say_how_queries_were_chosen_and_what_the_distance_is(bench, fa
 
 def test_where_the_preferred_query_is_missing_the_nearest_set_is_asked(bench, fake_umap):
     add(bench, answered=(0, 3, 5, 10))
-    own = next(own_groups(bench.plan, bench.store, bench.plan.suites[0]))
+    own = next(own_groups(bench.plan, bench.store, bench.plan.suites[0], True))
     assert retrieval_figure.chosen_queries(own) == [5, 10]
 
 
@@ -277,7 +277,7 @@ def test_ecg_paper_is_to_scale(bench):
 def test_prototypes_are_joined_from_young_to_old(bench, fake_umap, drawn):
     add(bench)
     figures(bench)
-    own = next(own_groups(bench.plan, bench.store, bench.plan.suites[0]))
+    own = next(own_groups(bench.plan, bench.store, bench.plan.suites[0], True))
     joined = [line for line in drawn[0].axes[0].lines if len(line.get_xdata()) == 4]
     assert len(joined) == 4
     for line, start in zip(joined, range(0, 16, 4), strict=True):
@@ -292,7 +292,7 @@ def test_the_first_entry_of_the_suite_at_its_first_seed_is_drawn(bench, fake_uma
     add(bench, "later", seed=1)
     key = add(bench, "mine")
     add(bench, "other")
-    (own,) = own_groups(bench.plan, bench.store, bench.plan.suites[0])
+    (own,) = own_groups(bench.plan, bench.store, bench.plan.suites[0], True)
     assert own.row.key == key
 
 

@@ -182,6 +182,51 @@ def test_group_cells_run_and_repeat_themselves(grouped, tmp_path):
             assert ("rankings.parquet" in files[0]) == ranked == (described["stands"] is not None)
 
 
+def test_an_encoder_that_diverged_fails_its_groups_and_nothing_else(grouped, tmp_path):
+    far = {"steps": 2, "batch": 8, "lr": 1e30, "optimiser": "sgd", "schedule": "constant"}
+    entries = ["noise", {"strategy": "noise", "label": "lost", "budget": far}]
+    plan = grouped.plan(entries=entries)
+    progress = execute(plan, grouped.store(tmp_path), InlineExecutor)
+    failed = {row.label for row in plan.rows if row.key in progress.errors}
+    assert failed == {"lost"}
+    assert any("diverged" in line or "lower the learning rate" in line for line in progress.errors.values())
+
+
+def test_nobody_with_class_sex_and_age_leaves_no_set_to_average(grouped, monkeypatch):
+    records = grouped.corpus.records
+    monkeypatch.setitem(records, "sex", "")
+    plan = grouped.plan()
+    skipped = {row.grouping: row.skipped for row in plan.rows}
+    assert skipped["kmeans"] == ""
+    assert "no labelled training record has a class, a sex and an age" in skipped["means"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"strategy": "noise", "groupings": ["kmeans", "kmeans"]}, "groupings names something twice"),
+        ({"strategy": "noise", "fractions": [1.5]}, r"label fraction 1.5 is not in \(0, 1\]"),
+        ({"strategy": "noise", "fractions": [0.5, 0.5]}, "named twice"),
+    ],
+)
+def test_mistakes_in_an_entry_are_one_line(entry, message):
+    with pytest.raises(ValueError, match=message):
+        Suite.model_validate(BASE | {"entries": [entry]})
+
+
+def test_an_encoder_that_cannot_be_built_is_one_line(grouped):
+    with pytest.raises(SuiteError, match="cannot be built"):
+        grouped.plan(entries=[{"strategy": "noise", "encoder": {"dim": -3}}])
+
+
+def test_a_parameter_that_happens_to_be_called_attribute_means_nothing(grouped):
+    from bench.train.strategy import GROUPED as ALL
+    from bench.train.strategy import Strategy
+
+    assert Strategy.seeks(SimpleNamespace(attribute="QRSDuration")) == ALL
+    assert Strategy.seeks(SimpleNamespace(attribute="age")) == ("age",)
+
+
 def test_every_suite_file_loads_at_every_scale():
     for name in suite_files():
         for scale in ("smoke", "quick", "paper"):

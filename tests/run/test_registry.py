@@ -94,6 +94,7 @@ def test_reached_modules_count_and_others_do_not(tmp_path, monkeypatch):
 
     assert changed("bench.nn.losses", "\nEXTRA = 1\n") != base
     assert changed("bench.nn.losses", "\n# a comment\n") == base
+    assert changed("bench.nn.losses", '\n"""What the constant above means."""\n') == base
     assert changed("bench.run.plan", "\nEXTRA = 1\n") == base
     assert changed("strategies.simclr", "\nEXTRA = 1\n") == base
 

@@ -78,6 +78,12 @@ def test_views_are_kept_beside_cells_and_may_vanish(tmp_path):
     assert store.view(KEY, "v1") is None
     store.keep_view(KEY, "v1", {"auroc": 0.5})
     assert store.view(KEY, "v1") == {"auroc": 0.5}
+    path = next((store.root / "views").rglob("v1.json"))
+    whole = path.read_bytes()
+    for damaged in (b"", b"\xff\xfe\x00", b"{}", b"[1]", whole.replace(b"0.5", b"0.9")):
+        path.write_bytes(damaged)
+        assert store.view(KEY, "v1") is None
+    path.write_bytes(whole)
     assert list(store.keys()) == []
 
 
