@@ -74,7 +74,8 @@ def test_unknown_suites_and_scales_list_what_there_is(tmp_path):
 def test_entries_left_out_at_a_scale_are_gone_and_must_exist():
     quick, paper = load_suite("crocs", "quick"), load_suite("crocs", "paper")
     gone = {entry.label for entry in paper.entries} - {entry.label for entry in quick.entries}
-    assert gone == set(quick.leave_out) == {"crocs_e64", "crocs_e128", "crocs_b05"}
+    assert gone == set(quick.leave_out)
+    assert {"crocs_e64", "crocs_e128", "crocs_b05"} <= gone
     with pytest.raises(SuiteError, match="leave_out names 'nobody'"):
         load_suite("board", "smoke", {"leave_out": ["nobody"]})
     with pytest.raises(SuiteError, match="'simclr_finetuned' starts from one that leave_out names"):
