@@ -231,7 +231,7 @@ def test_the_real_slice_is_named_for_what_it_is(tmp_path):
     assert "488 of 21,837" in page and "ptbxl-sim" not in page
     store = tmp_path / "store"
     cell = json.loads(next(store.glob("cells/??/*/cell.json")).read_text())
-    assert cell["stage"] in ("fit", "embed", "predict")
+    assert cell["stage"] in ("fit", "embed", "predict", "group")
 
 
 @pytest.mark.parametrize("folder", ["ptbxl_removed_duplicates", "chapman", "chapman/WFDB_Ningbo", "cinc2021"])

@@ -60,7 +60,8 @@ def test_ten_percent_of_the_labels_means_ten_percent_of_the_records(ran):
     folder, options, _ = ran
     leadboard("run", "crocs", *SMALL, *options, "--strategy=crocs_10", "--executor", "inline")
     store = Store(folder / "store")
-    fits = [store.read_json(key, "fit.json") for key in store if (store.folder(key) / "fit.json").exists()]
+    keys = list(store.keys())
+    fits = [store.read_json(key, "fit.json") for key in keys if (store.folder(key) / "fit.json").exists()]
     sizes = {
         fit["cell"]["subset"]["fraction"]: fit["instances"]
         for fit in fits
