@@ -6,7 +6,7 @@ Beside the frame of scores, by the same rules: nothing planned vanishes, and one
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -210,14 +210,14 @@ class GroupSummary:
         axes = ["label", "grouping", "part", "attribute", "metric"]
         groups = done.sort_values("seed_index", kind="stable").groupby(axes, sort=False)
         return {
-            place: over_seeds(own["value"].tolist(), own["digest"].tolist())  # type: ignore[misc]
+            cast(Place, place): over_seeds(own["value"].tolist(), own["digest"].tolist())
             for place, own in groups
         }
 
     @cached_property
     def _clusters(self) -> dict[tuple[str, str, str], int]:
         largest = self.rows.groupby(["label", "grouping", "attribute"])["clusters"].max()
-        return {place: int(count) for place, count in largest.items()}  # type: ignore[misc]
+        return {cast(tuple[str, str, str], place): int(count) for place, count in largest.items()}
 
     @cached_property
     def _floors(self) -> dict[str, Any]:

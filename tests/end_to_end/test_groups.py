@@ -38,7 +38,7 @@ def test_a_run_writes_every_table_and_says_what_is_missing(ran):
         **{"SeLA": 21.0, "DC": 21.0, "IIC": 27.0, "DTCR": 29.3, "DTC": 53.4, "KM raw": 28.4, "KM EP": 65.6},
         **{"KM CROCS": 73.4, "TP CROCS": 80.3, "CP CROCS": 90.3},
     }
-    assert (table["simulated"] == True).all()  # noqa: E712
+    assert table["simulated"].all()
     page = (suite_folder(folder) / "board.html").read_text()
     assert "SIMULATED" in page and "not run yet" in page
 
@@ -67,8 +67,6 @@ def test_ten_percent_of_the_labels_means_ten_percent_of_the_records(ran):
         for fit in fits
         if fit["cell"]["strategy"]["name"] == "crocs"
     }
-    if 0.1 not in sizes:
-        pytest.skip("so small a cohort leaves a class without two patients at 10 %")
     assert sizes[0.1] == pytest.approx(0.1 * sizes[1.0], rel=0.3)
 
 

@@ -62,8 +62,8 @@ def write_csv(path: Path, millivolts: np.ndarray, header: tuple[str, ...]) -> No
     Args:
         millivolts: (leads, samples).
     """
-    import pyarrow as pa  # type: ignore[import-untyped]
-    from pyarrow import csv  # type: ignore[import-untyped]
+    import pyarrow as pa
+    from pyarrow import csv
 
     columns = np.rint(millivolts * 1e5) / 100
     table = pa.table({str(lead): values for lead, values in enumerate(columns)})
