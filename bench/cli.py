@@ -48,6 +48,12 @@ def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Run on this corpus in place of the suite's; repeatable. Real ones need --data.",
         ),
         click.option(
+            "--pretrain-on",
+            multiple=True,
+            metavar="CORPUS",
+            help="Also evaluate encoders that were pre-trained on this corpus; repeatable.",
+        ),
+        click.option(
             "--data",
             type=FOLDER,
             help="Folder with the real corpora: a corpus itself, or one sub-folder a corpus.",

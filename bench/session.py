@@ -21,7 +21,16 @@ from bench.run.plan import Plan, make_plan
 from bench.run.registry import Registry
 from bench.run.status import Status
 from bench.run.store import Store, StoreError
-from bench.run.suite import Entry, Suite, SuiteError, corpus_use, load_suite, suite_files
+from bench.run.suite import (
+    CorpusUse,
+    Entry,
+    Suite,
+    SuiteError,
+    corpus_use,
+    load_suite,
+    sources_of,
+    suite_files,
+)
 from bench.train.strategy import Prototypes
 
 _GPU_SHARE = 0.25
@@ -35,6 +44,7 @@ class Options:
     suites: tuple[str, ...] = ()
     scale: str = "quick"
     corpora: tuple[str, ...] = ()
+    pretrain_on: tuple[str, ...] = ()
     data: Path | None = None
     strategies: tuple[str, ...] = ()
     seeds: int | None = None
@@ -120,11 +130,21 @@ class Session:
             if found.source is not None and name == "board"
         )
         entries = tuple(e for e in suite.entries if e.label not in {x.label for x in extra})
-        corpora = suite.corpora
-        if self.options.corpora:
-            asked = dict.fromkeys(self.options.corpora)
-            corpora = tuple(corpus_use(name, self.options.scale, corpus) for corpus in asked)
-        return suite.model_copy(update={"entries": entries + extra, "corpora": corpora})
+        return suite.model_copy(update={"entries": entries + extra, "corpora": self._corpora(suite)})
+
+    def _corpora(self, suite: Suite) -> tuple[CorpusUse, ...]:
+        """The corpora asked for, in place of the suite's, with those of its sources that are among them."""
+        asked, elsewhere = dict.fromkeys(self.options.corpora), dict.fromkeys(self.options.pretrain_on)
+        if not (asked or elsewhere):
+            return suite.corpora
+        scale = self.options.scale
+        uses = [corpus_use(suite.name, scale, c) for c in asked] if asked else list(suite.corpora)
+        named = {use.corpus for use in uses}
+        sourced = [
+            use.model_copy(update={"sources": sources_of(use, named, tuple(elsewhere))}) for use in uses
+        ]
+        more = [corpus_use(suite.name, scale, corpus) for corpus in elsewhere if corpus not in named]
+        return (*sourced, *(use.model_copy(update={"evaluate": False, "sources": ()}) for use in more))
 
     def _only(self, files: tuple[Path, ...]) -> frozenset[str] | None:
         if not self.options.strategies:

@@ -1,14 +1,23 @@
 """SimCLR: two random transformations of the same ECG should agree.
 
 Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations", ICML 2020 (arXiv
-2002.05709), as Strategy 2 of "Finding 'Good Views' of Electrocardiogram Signals" (arXiv 2411.17702, section 2.2).
+2002.05709), in three readings:
 
-Paper and code: the paper draws two transformations for each record from jittering, scaling, flipping, rotating
+Recipe 'goodviews' is Strategy 2 of "Finding 'Good Views' of Electrocardiogram Signals" (arXiv 2411.17702, section
+2.2). Paper and code: the paper draws two transformations for each record from jittering, scaling, flipping, rotating
 and time/size warping, and so does this file. The published code computes four views of each record once, one
 fixed transformation each: jitter of 0.03 microvolts, which changes nothing; a gain for each lead; a sign for
 each lead and a random order of the leads; a time warp of each lead by itself. A batch is then the four views of
 one record and one view of each of some others, all of which are positives of each other. `as_published` does
 that, with views drawn at every step.
+
+Recipe 'ssl12lead' is that of Mehari and Strodthoff, "Self-supervised representation learning from 12-lead ECG data",
+Comput. Biol. Med. 2022 (arXiv 2103.12676): both views are under the same transformations, one after the other. Their
+code means to leave each view's similarity to itself, exp(1 / temperature), out of the denominator, and subtracts e:
+`as_published_self_term`, recipe 'ssl12lead_code'.
+
+Recipe 'clocs' is the baseline of CLOCS, Kiyasseh et al., ICML 2021 (arXiv 2005.13249): white noise on single leads, 10
+microvolts on Chapman, and no projector. Its loss is the same.
 """
 
 from functools import partial
@@ -17,8 +26,17 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from bench.nn.augment import TRANSFORMS, Transform, jitter, one_of, rotation, scaling, size_warp, time_warp
-from bench.train.strategy import BOARD, Batch, Params, Strategy, Views
+from bench.nn.augment import Transform, compose, jitter, one_of, rotation, scaling, size_warp, time_warp
+from bench.nn.nt_xent import published_nt_xent
+from bench.nn.transforms import Name, by_name, gaussian_noise
+from bench.train.strategy import BOARD, Batch, Info, Loss, Params, Step, Strategy, Views
+
+SSL12LEAD = {
+    "chain": ("random_resized_crop", "time_out"),
+    "temperature": 0.5,
+    "projection": 16,
+    "hidden": 512,
+}
 
 PUBLISHED: tuple[Transform, ...] = (
     partial(jitter, sd=3e-5, absolute=True),
@@ -35,7 +53,11 @@ class SimCLRParams(Params):
         transforms: what a view is drawn from, one of them for each view of each record.
         jitter: standard deviation of the noise, as a share of the record's own.
         scaling, time_warp, size_warp: standard deviations of the multipliers, whose mean is 1.
-        as_published: views and positives of the published code, in place of all of the above.
+        chain: where it names any, both views of each record are under all of these, in this order, in place of
+            one of `transforms`; see `bench.nn.transforms`.
+        noise: standard deviation of the chain's gaussian_noise, in millivolts.
+        as_published: views and positives of Good Views' published code, in place of all of the above.
+        as_published_self_term: the loss of the published code of Mehari and Strodthoff.
     """
 
     transforms: tuple[Literal["jitter", "scaling", "flipping", "rotation", "time_warp", "size_warp"], ...] = (
@@ -50,7 +72,10 @@ class SimCLRParams(Params):
     scaling: float = 0.1
     time_warp: float = 0.2
     size_warp: float = 0.2
+    chain: tuple[Name, ...] = ()
+    noise: float = 0.005
     as_published: bool = False
+    as_published_self_term: bool = False
 
 
 class SimCLR(Strategy):
@@ -58,24 +83,46 @@ class SimCLR(Strategy):
 
     name = "simclr"
     title = "SimCLR"
-    paper = "Chen et al. 2020, arXiv 2002.05709; Good Views strategy 2, arXiv 2411.17702"
+    paper = (
+        "Chen et al. 2020, arXiv 2002.05709; Good Views strategy 2, arXiv 2411.17702;"
+        " Mehari and Strodthoff 2022, arXiv 2103.12676; Kiyasseh et al. 2021, arXiv 2005.13249"
+    )
     deviations = (
         "Views are drawn afresh at every step; the published code draws four views of each record once.",
         "The paper states no strengths; these are the code's, but for noise, a share of the record's spread.",
+        "Recipes ssl12lead and clocs: a crop or a blank begins at any place where it fits, the published code's at any"
+        " but the last; views are scaled as the record they are of, the published code of CLOCS scales each by itself.",
     )
     recipes = {
         "goodviews": {},
         "goodviews_code": {"as_published": True, "as_published_diagonal": True},
+        "ssl12lead": dict(SSL12LEAD),
+        "ssl12lead_code": {**SSL12LEAD, "as_published_self_term": True},
+        "clocs": {"chain": ("gaussian_noise",), "noise": 0.01, "temperature": 0.1},
         "board": dict(BOARD),
     }
     Params = SimCLRParams
     params: SimCLRParams
 
+    @classmethod
+    def incompatible(cls, info: Info, params: SimCLRParams) -> str | None:
+        """The quirks of one published code at a time."""
+        if params.as_published and (params.chain or params.as_published_self_term):
+            return (
+                "as_published is Good Views' code, which has neither a chain nor that self-term: choose one"
+            )
+        if params.as_published_diagonal and params.as_published_self_term:
+            return "as_published_diagonal and as_published_self_term are of two codes: choose one"
+        return None
+
     def views(self, batch: Batch, generator: torch.Generator) -> Views:
-        """Two views of each record, each under one transformation drawn for it."""
-        if self.params.as_published:
+        """Two views of each record, each under one transformation drawn for it, or under the whole chain."""
+        p = self.params
+        if p.as_published:
             return _published_views(batch, generator)
-        return Views.of(*(one_of(batch.signal, self._transforms(), generator) for _ in range(2)))
+        transforms = self._named(p.chain or p.transforms)
+        change = compose if p.chain else one_of
+        return Views.of(*(change(batch.signal, transforms, generator) for _ in range(2)))
 
     def positives(self, batch: Batch, views: Views) -> Tensor:
         """(N, N) views of one record; as published, the views of all records but the first as well."""
@@ -84,14 +131,23 @@ class SimCLR(Strategy):
         first = views.source == 0
         return first[:, None] == first[None, :]
 
-    def _transforms(self) -> list[Transform]:
-        chosen: dict[str, Transform] = TRANSFORMS | {
-            "jitter": partial(jitter, sd=self.params.jitter),
-            "scaling": partial(scaling, sd=self.params.scaling),
-            "time_warp": partial(time_warp, sd=self.params.time_warp),
-            "size_warp": partial(size_warp, sd=self.params.size_warp),
+    def loss(self, batch: Batch, views: Views, step: Step) -> Loss:
+        """NT-Xent over the positives, or as the code of Mehari and Strodthoff has it."""
+        if not self.params.as_published_self_term:
+            return super().loss(batch, views, step)
+        z = self.projector(self.encoder(views.signal))
+        return Loss(published_nt_xent(z, self.params.temperature))
+
+    def _named(self, names: tuple[Name, ...]) -> list[Transform]:
+        p = self.params
+        known = by_name(self.info.rate) | {
+            "jitter": partial(jitter, sd=p.jitter),
+            "scaling": partial(scaling, sd=p.scaling),
+            "time_warp": partial(time_warp, sd=p.time_warp),
+            "size_warp": partial(size_warp, sd=p.size_warp),
+            "gaussian_noise": partial(gaussian_noise, sd=p.noise),
         }
-        return [chosen[name] for name in self.params.transforms]
+        return [known[name] for name in names]
 
 
 def _published_views(batch: Batch, generator: torch.Generator) -> Views:

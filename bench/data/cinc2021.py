@@ -5,11 +5,21 @@ The source database of a record is told by its id (A, Q, I, S, HR, E, JS), or el
 
 import re
 from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.data.challenge import ChallengeHeader, missing_notes, scan_challenge
-from bench.data.corpus import CorpusIndex, Note, RawRecord, Task, label_table, record_table, simulation
+from bench.data.challenge import ChallengeHeader, enumerate_ids, missing_notes, scan_challenge
+from bench.data.corpus import (
+    CorpusError,
+    CorpusIndex,
+    Note,
+    RawRecord,
+    Task,
+    label_table,
+    record_table,
+    simulation,
+)
 from bench.data.wfdb_record import read_wfdb
 
 SOURCES: dict[str, int] = {
@@ -26,6 +36,19 @@ SOURCES: dict[str, int] = {
 
 LAST_CHAPMAN = 10_646
 """JS00001 to JS10646 are Chapman-Shaoxing, the rest Ningbo."""
+
+CPSC9: dict[str, str] = {
+    "164889003": "AF",
+    "270492004": "I-AVB",
+    "164909002": "LBBB",
+    "426783006": "Normal",
+    "284470004": "PAC",
+    "164884008": "PVC",
+    "59118001": "RBBB",
+    "429622005": "STD",
+    "164931005": "STE",
+}
+"""The nine labels of CPSC 2018 by their SNOMED CT code; there are no others in that source."""
 
 LICENCE = "CC BY 4.0"
 CITATION = (
@@ -70,13 +93,26 @@ def source_of(record: str, path: str = "") -> str:
 class CincReader:
     """Reads the Challenge's training data, any sources of it.
 
-    Task `snomed` (multi): every code in `#Dx`, classes sorted. No patient ids are published: each record is
+    Tasks, both multi: `snomed`, every code in `#Dx`, classes sorted; and where there are records of CPSC 2018,
+    `cpsc9`, of these alone: PhysioNet 2020's nine labels (`CPSC9`). No patient ids are published: each record is
     its own patient.
+
+    Attributes:
+        sources: source databases to read, of `SOURCES`; none named: all, and records of unknown source too.
+        name: the corpus's name in tables. PTB-XL's and Chapman's, whose records have other ids here, are theirs.
     """
+
+    sources: tuple[str, ...] = ()
+    name: str = "cinc2021"
+
+    def __post_init__(self) -> None:
+        unknown = [source for source in self.sources if source not in SOURCES]
+        if unknown:
+            raise CorpusError(f"no source database {unknown[0]!r}; there are: {', '.join(SOURCES)}")
 
     def index(self, root: Path) -> CorpusIndex:
         """Read the comments of every header below `root`; see `Reader.index`."""
-        headers, notes = scan_challenge(root)
+        headers, notes = self._scan(root)
         sources = [source_of(header.record, header.path) for header in headers]
         ages = [_known_age(header, source) for header, source in zip(headers, sources, strict=True)]
         sexes = [header.sex for header in headers]
@@ -85,11 +121,13 @@ class CincReader:
             Note(record, "note", "neither id nor folder tells its source database") for record in unknown
         ]
         notes += missing_notes(ages, sexes)
+        cpsc = [header for header, source in zip(headers, sources, strict=True) if source == "cpsc"]
+        notes += _strange_codes(cpsc)
         mark = simulation(root)
-        name = mark.get("name", "cinc2021")
+        name = mark.get("name", self.name)
         return CorpusIndex(
             name=name,
-            title=f"{name} ({len(headers):,} simulated records)" if mark else _title(sources),
+            title=f"{name} ({len(headers):,} simulated records)" if mark else self._title(sources),
             records=record_table(
                 {
                     "record": [header.record for header in headers],
@@ -99,8 +137,8 @@ class CincReader:
                     "path": [header.path for header in headers],
                 }
             ),
-            labels=label_table((h.record, "snomed", code) for h in headers for code in h.codes),
-            tasks={"snomed": Task("snomed", "multi", tuple(sorted({c for h in headers for c in h.codes})))},
+            labels=label_table(_labels(headers, cpsc)),
+            tasks=_tasks(headers, cpsc),
             notes=tuple(notes),
             simulated=bool(mark),
             licence="" if mark else LICENCE,
@@ -112,15 +150,65 @@ class CincReader:
         """Read one record; see `Reader.read`."""
         return read_wfdb(root / path)
 
+    def _scan(self, root: Path) -> tuple[list[ChallengeHeader], list[Note]]:
+        """The headers of the wanted sources, with their notes."""
+        headers, notes = scan_challenge(root)
+        if not self.sources:
+            return headers, notes
+        wanted = [header for header in headers if source_of(header.record, header.path) in self.sources]
+        if not wanted:
+            raise CorpusError(
+                f"no record of {', '.join(self.sources)} below {root}; give the folder that holds them"
+            )
+        others = sorted({header.record for header in headers} - {header.record for header in wanted})
+        notes = [note for note in notes if self._concerns(note, frozenset(others))]
+        if others:
+            reason = f"of other sources, no part of this corpus: {enumerate_ids(others)} left out"
+            notes.append(Note("", "note", reason))
+        return wanted, notes
+
+    def _concerns(self, note: Note, others: frozenset[str]) -> bool:
+        """Is a note of the scan on the folder, a wanted record, or one that might be (it has no header)?"""
+        return note.record not in others and source_of(note.record) in (*self.sources, "unknown")
+
+    def _title(self, sources: list[str]) -> str:
+        """'cpsc (14 of 6,877)', or 'cpsc (6,877)' when every source is complete."""
+        whole = {source: SOURCES[source] for source in self.sources or SOURCES}
+        total = sum(whole.values())
+        if Counter(sources) == whole:
+            return f"{self.name} ({total:,})"
+        return f"{self.name} ({len(sources):,} of {total:,})"
+
 
 def _known_age(header: ChallengeHeader, source: str) -> float:
     """Ningbo writes 0 for an age nobody knows."""
     return float("nan") if source == "ningbo" and header.age == 0 else header.age
 
 
-def _title(sources: list[str]) -> str:
-    """'cinc2021 (46 of 88,253)', or 'cinc2021 (88,253)' when every source is complete."""
-    total = sum(SOURCES.values())
-    if Counter(sources) == SOURCES:
-        return f"cinc2021 ({total:,})"
-    return f"cinc2021 ({len(sources):,} of {total:,})"
+def _labels(
+    headers: Iterable[ChallengeHeader], cpsc: Iterable[ChallengeHeader]
+) -> Iterator[tuple[str, str, str]]:
+    """(record, task, label) of both tasks."""
+    for header in headers:
+        yield from ((header.record, "snomed", code) for code in header.codes)
+    for header in cpsc:
+        yield from ((header.record, "cpsc9", CPSC9[code]) for code in header.codes if code in CPSC9)
+
+
+def _tasks(headers: Iterable[ChallengeHeader], cpsc: Sequence[ChallengeHeader]) -> dict[str, Task]:
+    codes = {code for header in headers for code in header.codes}
+    tasks = {"snomed": Task("snomed", "multi", tuple(sorted(codes)))}
+    return tasks | ({"cpsc9": Task("cpsc9", "multi", tuple(CPSC9.values()))} if cpsc else {})
+
+
+def _strange_codes(cpsc: Iterable[ChallengeHeader]) -> list[Note]:
+    """One line for each code of CPSC's records that is none of its nine."""
+    found: dict[str, list[str]] = {}
+    for header in cpsc:
+        for code in header.codes:
+            if code not in CPSC9:
+                found.setdefault(code, []).append(header.record)
+    return [
+        Note("", "note", f"code {code} is no label of cpsc9, in {enumerate_ids(records)}")
+        for code, records in sorted(found.items())
+    ]

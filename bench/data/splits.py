@@ -1,6 +1,7 @@
-"""Who is trained on, selected on and tested on: splits and nested label subsets, always by patient.
+"""Who is trained on, selected on and tested on: splits, and the three ways to draw nested label subsets.
 
-Every draw is made over patients sorted by id, never over rows: the order of the record table changes nothing.
+Every draw but `unit_subset` is by patient, and made over patients sorted by id, never over rows: the order of the
+record table changes nothing.
 """
 
 import hashlib
@@ -16,7 +17,12 @@ from bench.data.corpus import CorpusError
 
 PARTS: tuple[str, ...] = ("train", "val", "test")
 
-_SPLIT_DRAW, _LABEL_DRAW = 1, 2  # so that a split and a label subset of the same seed are unrelated draws
+_SPLIT_DRAW, _LABEL_DRAW, _UNIT_DRAW = 1, 2, 3  # so that draws of the same seed are unrelated
+
+_WHOLE = 2e-3
+"""The part of a fold by which a label fraction may miss a whole number of folds: 0.333 of three is one."""
+
+_ROUND_OFF = 1e-9
 
 
 class SplitSpec(BaseModel, frozen=True, extra="forbid"):
@@ -65,7 +71,7 @@ class Split:
 
 
 class SkipFraction(Exception):
-    """A label fraction leaves too few patients to train on.
+    """A label fraction leaves too few patients to train on, or cannot be had.
 
     Attributes:
         reason: one line for the table.
@@ -183,11 +189,98 @@ def label_subset(
     Raises:
         ValueError: fraction outside (0, 1].
     """
-    if not 0 < fraction <= 1:
-        raise ValueError(f"label fraction {fraction} must be above 0 and at most 1")
+    _assert_fraction(fraction)
     position = _positions(rarest_class(patients, targets.to_numpy()), (seed, _LABEL_DRAW))
     chosen = position.index[position <= max(fraction, position.min())]
     return rows[pd.Series(patients).isin(chosen).to_numpy()]
+
+
+def fold_subset(
+    rows: np.ndarray,
+    patients: np.ndarray,
+    folds: np.ndarray,
+    targets: pd.DataFrame,
+    fraction: float,
+    seed: int,
+) -> np.ndarray:
+    """The rows whose labels are known at a label fraction of a part made of folds: the first of its folds.
+
+    n of k folds at the fraction n/k, the same for every seed (Mehari & Strodthoff, Comput. Biol. Med. 141:105114:
+    PTB-XL's folds 1 to n of 8). Below one fold, which their code does not offer, `label_subset` draws fraction * k
+    of the first fold's patients. All subsets nest. A part of one fold is therefore drawn as by `label_subset`.
+
+    A patient with records in several folds belongs to the last of them, as in official splits: no label subset
+    parts a patient, and none holds a record of a later fold.
+
+    Args:
+        rows: (n,) rows of one part.
+        patients: (n,) patient id of each of these rows.
+        folds: (n,) fold of each, from 1 on; they need not be consecutive.
+        targets: n rows in the same order, one 0/1 column a class.
+        fraction: in (0, 1].
+        seed: of the draw within the first fold; equal seeds nest.
+
+    Returns:
+        A subset of `rows` in their order; at least one patient's.
+
+    Raises:
+        ValueError: fraction outside (0, 1].
+        CorpusError: a record is in no fold (0).
+        SkipFraction: the fraction lies between two whole numbers of folds; the message lists what can be had.
+    """
+    _assert_fraction(fraction)
+    last = _last_folds(patients, folds)
+    names = np.unique(last)
+    wanted = fraction * len(names)
+    whole = round(wanted)
+    if whole and abs(wanted - whole) < _WHOLE:
+        return rows[last <= names[whole - 1]]
+    if wanted > 1:
+        possible = ", ".join(f"{n / len(names):.4g}" for n in range(1, len(names) + 1))
+        raise SkipFraction(
+            f"label fraction {fraction:g} is no whole number of {len(names)} folds;"
+            f" give one of {possible}, or any below the first"
+        )
+    first = last == names[0]
+    return label_subset(rows[first], patients[first], targets[first], wanted, seed)
+
+
+def _last_folds(patients: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """(n,) the last fold of each record's patient."""
+    outside = int((np.asarray(folds) < 1).sum())
+    if outside:
+        raise CorpusError(
+            f"{outside:,} of {len(folds):,} records are in no fold; draw label subsets by patient instead"
+        )
+    return pd.Series(folds).groupby(np.asarray(patients)).transform("max").to_numpy()
+
+
+def unit_subset(count: int, fraction: float, seed: int) -> np.ndarray:
+    """Which units have their label at a label fraction, drawn one by one, whoever's they are (CLOCS).
+
+    A unit is what is classified by itself: one window of one lead of a record. CLOCS (Kiyasseh et al., ICML 2021)
+    draws them so, once for all its runs. It is no saving of labels: a quarter of the frames of twelve leads
+    touches 97 % of the patients. `label_subset` draws patients.
+
+    Args:
+        count: N units, in an order the caller keeps (sorted by record id, lead and start), not the record table's.
+        fraction: F in (0, 1]; F N units, rounded down, but at least one.
+        seed: of this draw; equal seeds nest in F.
+
+    Returns:
+        Ascending positions in 0..N-1.
+
+    Raises:
+        ValueError: fraction outside (0, 1].
+    """
+    _assert_fraction(fraction)
+    size = max(1, int(fraction * count + _ROUND_OFF))  # 0.29 * 100 is 28.999...
+    return np.sort(np.random.default_rng((seed, _UNIT_DRAW)).permutation(count)[:size])
+
+
+def _assert_fraction(fraction: float) -> None:
+    if not 0 < fraction <= 1:
+        raise ValueError(f"label fraction {fraction} must be above 0 and at most 1")
 
 
 def check_label_subset(

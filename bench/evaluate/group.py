@@ -15,9 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.data.corpus import PreparedCorpus
-from bench.data.leads import LEADS, lead_set
+from bench.data.leads import LEAD_SETS
 from bench.evaluate.result import UNIT_COLUMNS
-from bench.evaluate.windows import evaluation_instances
 from bench.nn.kmeans import kmeans
 from bench.nn.nearest import nearest
 from bench.train.budget import InputSpec
@@ -25,6 +24,7 @@ from bench.train.build import Rows
 from bench.train.inputs import record_fields
 from bench.train.prototypes import GROUPED, SEXES, Attribute, AttributeGrid, Prototypes
 from bench.train.strategy import Field
+from bench.train.units import judged_units
 
 DEPTH = 10
 """Units kept of each ranking."""
@@ -84,12 +84,8 @@ def describe_units(
 ) -> Units:
     """The units of a corpus in the order of their embeddings."""
     lengths = corpus.records["length"].to_numpy()
-    leads = lead_set(lead_set_name)
-    count = len(lengths)
-    record, start, lead = np.arange(count), np.zeros(count, int), np.full(count, -1)
-    if spec.aggregation == "none":
-        every = evaluation_instances(lengths, int(spec.window or lengths[0]), len(leads), spec)
-        record, start, lead = every.record, every.start, every.lead
+    leads, count = LEAD_SETS[lead_set_name], len(lengths)
+    units = judged_units(lengths, len(leads), spec)
     part = np.full(count, "", dtype=object)
     for name, where in (("train", rows.labelled), ("val", rows.val), ("test", rows.test)):
         part[where] = name
@@ -97,10 +93,10 @@ def describe_units(
     needs = frozenset({Field.LABELS, Field.DEMOGRAPHICS})
     fields = record_fields(corpus, np.arange(count), needs, "the evaluation", task, known)
     codes = grid.codes(fields.column("labels"), fields.column("sex"), fields.column("age"))
-    table = corpus.records.assign(part=part)[list(UNIT_COLUMNS)].iloc[record].reset_index(drop=True)
-    names = np.array([*(LEADS[i] for i in leads), ""], dtype=object)[lead]
-    table = table.assign(start=start.astype(np.int64), lead=names)
-    place = torch.from_numpy(record)
+    table = corpus.records.assign(part=part)[list(UNIT_COLUMNS)].iloc[units.record].reset_index(drop=True)
+    names = np.array([*leads, ""], dtype=object)[units.lead]
+    table = table.assign(start=units.start.astype(np.int64), lead=names)
+    place = torch.from_numpy(units.record)
     return Units(
         table, codes[place], _member(rows.train, count)[place], _member(rows.labelled, count)[place], grid
     )

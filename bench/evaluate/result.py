@@ -11,6 +11,9 @@ Kind = Literal["scores", "assignments", "rankings"]
 
 UNIT_COLUMNS = ("part", "record", "patient", "source")
 
+UNIT_PLACE = ("start", "lead")
+"""Further columns where a unit is not a record but one of its windows (and leads): first sample, lead ('' all)."""
+
 _REQUIRED: dict[Kind, tuple[str, ...]] = {
     "scores": ("selection",),
     "assignments": ("class", "sex", "age"),
@@ -25,9 +28,9 @@ class Result:
     Attributes:
         kind: 'scores' (a target and a score a class), 'assignments' (a group a unit), 'rankings' (a rank a
             query and unit).
-        table: `UNIT_COLUMNS` first, then the kind's own columns. Scores have `selection` ('subset': everything
-            was chosen on the label fraction's validation records; 'all': on all of them), then a column
-            `target:<class>` and a column `score:<class>` for every class.
+        table: `UNIT_COLUMNS` first (and `UNIT_PLACE` where windows are scored), then the kind's own columns.
+            Scores have `selection` ('subset': everything was chosen on the label fraction's validation records;
+            'all': on all of them), then a column `target:<class>` and a column `score:<class>` for every class.
     """
 
     kind: Kind

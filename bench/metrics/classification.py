@@ -1,7 +1,8 @@
 """Classification metrics of stored scores, and a fast, tie-exact bootstrap of the macro AUROC over patients.
 
 A class without positives or without negatives is dropped from macro AUROC and average precision, one without
-positives from macro F1 and recall; `macro_auroc` says which stayed.
+positives from macro F1 and recall; `macro_auroc` says which stayed. Two further macro AUROCs treat such classes, and
+the rare ones, in other published ways.
 """
 
 from collections.abc import Sequence
@@ -11,11 +12,14 @@ import numpy as np
 from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score
 
-VERSION = 1
+VERSION = 2
 """Raise it when any number below changes: metric views are cached by it."""
 
 BINS = 15
 """Equal-width confidence bins of the calibration error (Guo et al., ICML 2017, section 2)."""
+
+ENOUGH = 10
+"""Positives, and negatives, from which a class counts in `macro_auroc_10`."""
 
 _BLOCK = 4_000_000  # resample counts handled at once: bounds the memory of a bootstrap
 
@@ -52,8 +56,35 @@ def macro_auroc(targets: np.ndarray, scores: np.ndarray) -> tuple[float, np.ndar
         The mean over the kept classes, NaN if there are none; and (K,) bool, which classes were kept.
     """
     each = auroc(targets, scores)
-    kept = ~np.isnan(each)
-    return (float(each[kept].mean()) if kept.any() else float("nan")), kept
+    return _mean(each), ~np.isnan(each)
+
+
+def macro_auroc_half(targets: np.ndarray, scores: np.ndarray) -> float:
+    """Mean of the classes' AUROCs where one that is undefined counts 0.5, as Mehari & Strodthoff's code has it.
+
+    Comput. Biol. Med. 141:105114; beside `macro_auroc` it is drawn to 0.5 by classes nobody could tell apart.
+
+    Args:
+        targets: (n, K) 0/1.
+        scores: (n, K).
+    """
+    return _with_halves(auroc(targets, scores))
+
+
+def macro_auroc_10(targets: np.ndarray, scores: np.ndarray) -> tuple[float, np.ndarray]:
+    """Mean of the AUROCs of the classes with at least `ENOUGH` positives and as many negatives.
+
+    The AUROC of three positives is mostly chance: of PTB-XL's 71 classes 24 have at most ten in the test fold.
+
+    Args:
+        targets: (n, K) 0/1.
+        scores: (n, K).
+
+    Returns:
+        The mean over the kept classes, NaN if there are none; and (K,) bool, which classes were kept.
+    """
+    kept = _frequent(np.asarray(targets) > 0)
+    return _mean(auroc(targets, scores)[kept]), kept
 
 
 def average_precision(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -88,26 +119,29 @@ def classification_metrics(
         classes: K names.
 
     Returns:
-        macro_auroc, kept_classes (its k of the K), macro_average_precision, accuracy, balanced_accuracy,
-        macro_f1, log_loss, brier, calibration_error; `auroc/CLASS`, `average_precision/CLASS` for each class.
+        macro_auroc, kept_classes (its k of the K), macro_auroc_half, macro_auroc_10, kept_classes_10 (its k),
+        macro_average_precision, accuracy, balanced_accuracy, macro_f1, log_loss, brier, calibration_error;
+        `auroc/CLASS`, `average_precision/CLASS` for each class.
 
     Raises:
         ValueError: shapes do not fit, scores are no probabilities, or there is no record.
     """
     positive, scores = _checked(targets, scores)
     _check_probabilities(scores, kind, classes)
-    macro, kept = macro_auroc(positive, scores)
+    areas = auroc(positive, scores)
     precision = average_precision(positive, scores)
+    frequent = _frequent(positive)
     result = {
-        "macro_auroc": macro,
-        "kept_classes": float(kept.sum()),
+        "macro_auroc": _mean(areas),
+        "kept_classes": float((~np.isnan(areas)).sum()),
+        "macro_auroc_half": _with_halves(areas),
+        "macro_auroc_10": _mean(areas[frequent]),
+        "kept_classes_10": float(frequent.sum()),
         "macro_average_precision": _mean(precision),
     }
     result |= _decision_metrics(positive, _decide(scores, kind), kind)
     result |= _probability_metrics(positive, scores, kind)
-    result |= {
-        f"auroc/{name}": float(value) for name, value in zip(classes, auroc(positive, scores), strict=True)
-    }
+    result |= {f"auroc/{name}": float(value) for name, value in zip(classes, areas, strict=True)}
     result |= {f"average_precision/{name}": float(v) for name, v in zip(classes, precision, strict=True)}
     return result
 
@@ -209,6 +243,16 @@ def _check_probabilities(scores: np.ndarray, kind: str, classes: Sequence[str]) 
 
 def _both_kinds(positive: np.ndarray) -> np.ndarray:
     return np.asarray(positive.any(axis=0) & ~positive.all(axis=0))
+
+
+def _frequent(positive: np.ndarray) -> np.ndarray:
+    """(K,) classes with enough positives and negatives."""
+    ones = positive.sum(axis=0)
+    return np.asarray(np.minimum(ones, len(positive) - ones) >= ENOUGH)
+
+
+def _with_halves(areas: np.ndarray) -> float:
+    return float(np.where(np.isnan(areas), 0.5, areas).mean())
 
 
 def _decide(scores: np.ndarray, kind: str) -> np.ndarray:

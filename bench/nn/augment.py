@@ -164,6 +164,22 @@ def halves(signal: Tensor) -> tuple[Tensor, Tensor]:
     return signal[..., :half], signal[..., signal.shape[2] - half :]
 
 
+def interpolate(signal: Tensor, left: Tensor, right: Tensor, share: Tensor) -> Tensor:
+    """Points on the lines between samples of `signal` (N, C, T).
+
+    Args:
+        signal: (N, C, T).
+        left, right: (N, C or 1, T') int64, samples at the ends of the lines.
+        share: (N, C or 1, T') how far along: 0 at the left, 1 at the right sample.
+
+    Returns:
+        (N, C, T').
+    """
+    shape = (*signal.shape[:2], left.shape[2])
+    before, after = signal.gather(2, left.expand(shape)), signal.gather(2, right.expand(shape))
+    return before.lerp_(after, share)
+
+
 def _spread(signal: Tensor) -> Tensor:
     """Standard deviation of every record, (N, 1, 1); on a CPU ten times as fast as `Tensor.std`."""
     deviation = signal - signal.mean(dim=(1, 2), keepdim=True)
@@ -191,9 +207,7 @@ def _read(signal: Tensor, position: Tensor) -> Tensor:
     position = position.clamp(0, last)
     left = position.floor().clamp_(max=last - 1)
     index = left.long()
-    before = signal.gather(2, index.expand_as(signal))
-    after = signal.gather(2, index.add_(1).expand_as(signal))
-    return before.lerp_(after, position.sub_(left))
+    return interpolate(signal, index, index + 1, position.sub_(left))
 
 
 @lru_cache(maxsize=64)

@@ -19,6 +19,7 @@ class Encoder(nn.Module, ABC):
         dim: length of an embedding.
         min_samples: shortest input T; any longer one is accepted, unless `samples` is set.
         samples: the only length T accepted, of an encoder built for one; None: any from `min_samples` on.
+        recurrent: it has a `context`: its embedding sums up what is known along the sequence.
     """
 
     name: ClassVar[str]
@@ -26,6 +27,7 @@ class Encoder(nn.Module, ABC):
     dim: int
     min_samples: int
     samples: int | None = None
+    recurrent: ClassVar[bool] = False
 
     @abstractmethod
     def forward(self, signal: Tensor) -> Tensor:
@@ -40,6 +42,14 @@ class Encoder(nn.Module, ABC):
         raise NotImplementedError(
             f"encoder {self.name!r} has no features over time; choose one with `sequence`"
         )
+
+    def context(self, sequence: Tensor) -> Tensor:
+        """What is known at each step from the features up to it: (N, L, D) of `sequence` -> (N, L, D').
+
+        Raises:
+            NotImplementedError: this encoder is not recurrent.
+        """
+        raise NotImplementedError(f"encoder {self.name!r} is not recurrent")
 
     @abstractmethod
     def groups(self) -> list[list[nn.Parameter]]:

@@ -1,9 +1,14 @@
-"""What stands on an encoder: projectors for contrastive losses and the linear classification head."""
+"""What stands on an encoder: projectors for contrastive losses, and heads for classification."""
 
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+from bench.nn.dropout import Dropout
+
+HeadKind = Literal["linear", "mlp"]
+"""Heads for classification; see `classification_head`."""
 
 
 def projector(
@@ -62,3 +67,27 @@ class LinearHead(nn.Module):
             embedding = torch.cat((embedding, tabular.to(embedding.dtype)), dim=1)
         logits: Tensor = self.linear(embedding)
         return logits
+
+
+def classification_head(kind: HeadKind, dim: int, classes: int, hidden: int = 512) -> nn.Module:
+    """Logits (N, classes) from embeddings (N, dim).
+
+    'linear' is one linear map. 'mlp' is batch norm - dropout 0.25 - linear - ReLU - batch norm - dropout 0.5 -
+    linear: the head under which Mehari and Strodthoff (Comput. Biol. Med. 2022, arXiv 2103.12676) fine-tune CPC,
+    827,463 parameters from 1,536 by 512 to 71.
+
+    Args:
+        kind: which of them.
+        dim: length of the embedding.
+        classes: number of logits.
+        hidden: width between the two layers of 'mlp'; 'linear' has none.
+
+    Raises:
+        ValueError: no such head.
+    """
+    if kind == "linear":
+        return LinearHead(dim, classes)
+    if kind != "mlp":
+        raise ValueError(f"no head {kind!r}; there are 'linear' and 'mlp'")
+    first = (nn.BatchNorm1d(dim), Dropout(0.25), nn.Linear(dim, hidden), nn.ReLU(inplace=True))
+    return nn.Sequential(*first, nn.BatchNorm1d(hidden), Dropout(0.5), nn.Linear(hidden, classes))

@@ -4,12 +4,12 @@ No script, no network. Everything that is not markup is escaped by the template 
 """
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bench.report.canvas import Figure
-from bench.report.layout import Layout
+from bench.report.layout import AnyLayout, GridLayout, Layout
 from bench.report.published import layouts
 from bench.report.table import Table
 from bench.report.words import CORPORA, budget_line, counted, encoder_arguments, percent
@@ -70,11 +70,16 @@ def page(
 
 def _published_on(suite: Suite) -> set[str]:
     """Corpora of the published numbers that stand on the page."""
-    named = [
-        [layout.corpus] if isinstance(layout, Layout) else layout.corpora
-        for layout in layouts(suite.name).values()
-    ]
-    return {name for names in named for name in names}
+    return {name for layout in layouts(suite.name).values() for name in _corpora_of(layout)}
+
+
+def _corpora_of(layout: AnyLayout) -> Iterable[str]:
+    """Corpora of ours on which a published table's numbers were measured."""
+    if isinstance(layout, Layout):
+        return [layout.corpus]
+    if isinstance(layout, GridLayout):
+        return [column.corpus for column in layout.columns if column.corpus]
+    return layout.corpora
 
 
 def _data_uri(svg: bytes) -> str:
@@ -92,9 +97,16 @@ def _facts(suite: Suite, titles: Mapping[str, str], provenance: Mapping[str, Any
         ("Seeds", str(suite.seeds)),
         ("Label fractions", _fractions(suite, titles)),
         ("Lead sets", ", ".join(suite.lead_sets)),
+        *([("Noise levels", ", ".join(map(str, suite.noise_levels)))] if suite.noise_levels else []),
+        *([("Transfer", moves)] if (moves := _moves(suite)) else []),
         ("Evaluations", statuses),
         ("Finished", provenance["last_finished"] or "nothing has run"),
     ]
+
+
+def _moves(suite: Suite) -> str:
+    """Which corpora's fits are evaluated on which others."""
+    return "; ".join(f"{', '.join(use.sources)} to {use.corpus}" for use in suite.corpora if use.sources)
 
 
 def _by_corpus(suite: Suite, describe: Callable[[Suite], str]) -> str:
@@ -118,8 +130,17 @@ def _fractions(suite: Suite, titles: Mapping[str, str]) -> str:
 
 
 def _encoder(suite: Suite, titles: Mapping[str, str]) -> str:
-    arguments = ", ".join(encoder_arguments(suite, titles))
+    arguments = ", ".join([*_variants(suite), *encoder_arguments(suite, titles)])
     return f"{suite.encoder.name} ({arguments})" if arguments else suite.encoder.name
+
+
+def _variants(suite: Suite) -> list[str]:
+    """Arguments of the encoder that the suite varies, with every value of each."""
+    names = dict.fromkeys(name for variant in suite.encoder_variants for name in variant)
+    values = {
+        name: dict.fromkeys(str(v[name]) for v in suite.encoder_variants if name in v) for name in names
+    }
+    return [f"{name} {' / '.join(found)}" for name, found in sorted(values.items())]
 
 
 def _input(suite: Suite) -> str:

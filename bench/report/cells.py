@@ -1,6 +1,7 @@
 """The frames as CSV: every cell that a suite asks for, with its metrics as columns."""
 
 import re
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -9,17 +10,28 @@ from bench.report import frame, group_summary
 _SETTING = ("suite", "scale", "corpus", "simulated", "task", "split", "encoder", "lead_set", "eval_lead_set")
 _ENTRY = ("label", "strategy_title", "strategy", "recipe", "origin", "fraction", "seed_index")
 _OUTCOME = ("status", "reason", *frame.COST_COLUMNS, "key")
-_CELL = (*_SETTING, *_ENTRY, "selection", "part", "n", "kept", "total", *_OUTCOME)
+_SCORED = (*_SETTING, *_ENTRY, "fractions_by", "source", "overlap")
+_CELL = (*_SCORED, "selection", "part", "n", "records", "kept", "total", *_OUTCOME)
 _GROUP = (*_SETTING, *_ENTRY, "grouping", "part", "attribute", "n", "records", "clusters", *_OUTCOME)
-_COUNTS = ("n", "kept", "total", "records", "clusters", "steps", "views", "lead_samples", "parameters")
+_COUNTED = ("n", "kept", "total", "records", "clusters", "kept_classes_10")
+_COUNTS = (*_COUNTED, "steps", "views", "lead_samples", "parameters")
 
 
 def cells_csv(rows: pd.DataFrame) -> str:
     """Every cell, selection and part with its metrics over all classes, one a line."""
+    return _scores_csv(rows, _CELL)
+
+
+def noise_csv(rows: pd.DataFrame) -> str:
+    """Every cell of noisy windows, as in `cells_csv`, with the level of the noise."""
+    return _scores_csv(rows, (*_SCORED, "noise", *_CELL[len(_SCORED) :]))
+
+
+def _scores_csv(rows: pd.DataFrame, columns: Sequence[str]) -> str:
     shown = rows[~rows["metric"].str.contains("/", regex=False)].reset_index(drop=True)
     starts = (shown["metric"] == frame.HEADLINE).cumsum()  # the first metric of a cell, selection and part
     lines = shown[shown["metric"] == frame.HEADLINE].set_axis(starts.unique())
-    return _wide(shown, starts, lines[[*_CELL]], lines[["low", "high"]], frame.HEADLINE)
+    return _wide(shown, starts, lines[[*columns]], lines[["low", "high"]], frame.HEADLINE)
 
 
 def groups_csv(rows: pd.DataFrame) -> str:

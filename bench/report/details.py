@@ -7,13 +7,12 @@ from typing import Any
 from bench.report import words
 from bench.report.group_summary import AnySummary, GroupEntry, GroupSummary
 from bench.report.group_words import READOUTS
-from bench.report.stats import difference, holm
+from bench.report.stats import holm
 from bench.report.summary import Entry, Missing, Summary
 from bench.report.table import DASH, Cell, Column, Table, TableRow
-from bench.report.tables import CONTROLS, STRATEGIES, board_rows, make_table, named
+from bench.report.tables import BLOCKS, board_rows, make_table, named
 from bench.run.suite import Suite
 
-_MOST_CLASSES = 15  # more would not fit a page
 _NO_RESULT = ("label", "title", "fractions", "seed_indices", "status", "reason")
 
 
@@ -50,8 +49,7 @@ def group_rows(
     """A row for every entry with any grouping, in the plan's order, strategies first."""
     have = {entry.label: entry for entry in reversed(summary.entries) if entry.keys}
     ordered = [have[label] for label in dict.fromkeys(e.label for e in summary.entries) if label in have]
-    blocks = {STRATEGIES: "strategy", CONTROLS: "baseline"}
-    return tuple(make(block, e) for block, origin in blocks.items() for e in ordered if e.origin == origin)
+    return tuple(make(block, e) for block, origin in BLOCKS.items() for e in ordered if e.origin == origin)
 
 
 def comparisons(summary: Summary, suite: Suite, resamples: int) -> Table:
@@ -77,10 +75,10 @@ def _against(summary: Summary, control: Entry, others: Sequence[Entry]) -> list[
     pairs = [(entry, score) for entry in others if (score := summary.score(entry))]
     if base is None:
         return []
-    tests = [difference(s.seeds.mean - base.seeds.mean, s.draws, base.draws) for _, s in pairs]
+    tests = [score.minus(base) for _, score in pairs]
     rows = []
     for (entry, _), test, corrected in zip(pairs, tests, holm([test.p for test in tests]), strict=True):
-        shown = (words.gap(test.value), f"{words.gap(test.low)} to {words.gap(test.high)}")
+        shown = (words.gap(test.value), words.gap_span(test))
         cells = [Cell(entry.name), *map(Cell, shown), Cell(f"{test.p:.3f}"), Cell(f"{corrected:.3f}")]
         data: dict[str, Any] = {**named(entry), "minus": control.label, "difference": test.value}
         data |= {"low": test.low, "high": test.high, "p": test.p, "p_holm": float(corrected)}
@@ -93,12 +91,12 @@ def classes(summary: Summary, suite: Suite) -> Table | None:
     rows = summary.rows[summary.rows["metric"].str.startswith("auroc/")]
     rows = rows[rows["fraction"] == summary.headline]
     names = list(dict.fromkeys(rows["metric"]))
-    if not names or len(names) > _MOST_CLASSES:
+    if not names or len(names) > words.MANY_CLASSES:
         return None
-    means = rows.groupby(["label", "metric"])["value"].mean()
+    means = rows.groupby(["label", "source", "metric"])["value"].mean()
 
     def row(block: str, entry: Entry) -> TableRow:
-        values = {name: float(means.get((entry.label, name), float("nan"))) for name in names}
+        values = {name: float(means.get((*entry.key, name), float("nan"))) for name in names}
         cells = (Cell(entry.name), *(Cell(words.points(value)) for value in values.values()))
         return TableRow(block, cells, {**named(entry), **values})
 
@@ -144,10 +142,10 @@ def no_result(summary: AnySummary, suite: Suite, groups: GroupSummary | None = N
 
 
 def methods(summary: AnySummary, suite: Suite) -> Table:
-    """Where each row's method comes from, and what of it differs from its paper."""
+    """Where each row's method comes from, and what of it differs from its paper: once, wherever it was pre-trained."""
     rows = []
-    described = summary.rows.drop_duplicates("label").set_index("label")
-    for entry in {entry.label: entry for entry in summary.entries}.values():
+    described = summary.rows.sort_values("source", kind="stable").drop_duplicates("label").set_index("label")
+    for entry in words.by_label(summary.entries).values():
         row = described.loc[entry.label]
         differs = " ".join(row["deviations"])
         shown = (entry.name, row["recipe"] or DASH, row["paper"] or DASH, differs or DASH)

@@ -1,7 +1,7 @@
 """The store as one tidy frame: one row a planned evaluation, selection, part and metric. All reports start here.
 
-Nothing planned ever vanishes: what has no result is a row with its status and the reason. Groupings have a frame of
-their own (`group_summary`) by the same rules.
+Nothing planned ever vanishes: what has no result is a row with its status and the reason. Scores of noisy windows
+have a frame of their own, and so have groupings (`group_summary`), by the same rules.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,36 +20,50 @@ MISSING = "missing"
 
 HEADLINE = "macro_auroc"
 
-RESULT_COLUMNS = ("selection", "part", "metric", "value", "kept", "total", "n", "low", "high", "digest")
+_COUNTED = ("kept", "total", "n", "records")
+RESULT_COLUMNS = ("selection", "part", "metric", "value", *_COUNTED, "low", "high", "digest")
 COST_COLUMNS = ("seconds", "steps", "views", "lead_samples", "parameters")
 
 
 def build_frame(plan: Plan, store: Store, resamples: int = 1000) -> pd.DataFrame:
-    """Every planned evaluation of scores with its metrics, interval, cost and status.
+    """Every planned evaluation of scores of the windows as they are, with its metrics, interval, cost and status.
 
     Args:
         resamples: of the bootstrap over test patients.
 
     Returns:
         The columns of `Row`; `status` and `reason`; `RESULT_COLUMNS`: value in the metric's own unit,
-        `kept` of `total` classes in a macro average, n records, low and high the 95 % interval over test patients
-        (headline metric, test part only); `COST_COLUMNS` of the fit, its parents' fits included. Metrics of one
-        class, `auroc/SB`, are listed for the test part and selection 'subset' only.
+        `kept` of `total` classes in a macro average, n scored units of `records` records, low and high the 95 %
+        interval over test patients (headline metric, test part only); `COST_COLUMNS` of the fit, its parents' fits
+        included. Metrics of one class, `auroc/SB`, are listed for the test part and selection 'subset' only.
 
     Raises:
         ReportError: two cells that are to be compared hold different test records, or one holds a record twice.
     """
+    return _scored(plan, store, resamples, [row for row in plan.rows if not (row.grouping or row.noise)])
+
+
+def build_noise_frame(plan: Plan, store: Store, resamples: int = 1000) -> pd.DataFrame:
+    """Every planned evaluation of scores of noisy windows, as `build_frame` has those of clean ones.
+
+    Raises:
+        ReportError: as `build_frame`.
+    """
+    return _scored(plan, store, resamples, [row for row in plan.rows if row.noise and not row.grouping])
+
+
+def _scored(plan: Plan, store: Store, resamples: int, planned: Sequence[Row]) -> pd.DataFrame:
     views = MetricViews(store, resamples)
     check = RecordsCheck(plan, views)
-    planned = [row for row in plan.rows if not row.grouping]
     described, results = describe_rows(plan, store, planned), []
     for place, row in enumerate(planned):
         if described[place]["status"] != Status.DONE.value:
-            results.append((place, "subset", "test", HEADLINE, *[float("nan")] * 6, ""))
+            results.append((place, "subset", "test", HEADLINE, *[float("nan")] * 7, ""))
             continue
         content = views.metrics(row.key, row.kind)
         check(row, content["records"])
-        results += _result_rows(place, content)
+        parts = plan.jobs[row.key].rows
+        results += _result_rows(place, content, {"val": len(parts.val), "test": len(parts.test)})
     return joined(described, results, RESULT_COLUMNS)
 
 
@@ -83,7 +97,8 @@ def joined(
     return pd.concat([repeated, values.drop(columns="place")], axis=1)
 
 
-def _result_rows(place: int, content: dict[str, Any]) -> list[tuple[Any, ...]]:
+def _result_rows(place: int, content: dict[str, Any], records: Mapping[str, int]) -> list[tuple[Any, ...]]:
+    """Args: records: by part."""
     total = len(content["classes"])
     rows = []
     for part in content["parts"]:
@@ -94,8 +109,9 @@ def _result_rows(place: int, content: dict[str, Any]) -> list[tuple[Any, ...]]:
             if "/" in name and not headline:
                 continue
             low, high = part["interval"] if name == HEADLINE and "interval" in part else (float("nan"),) * 2
-            described = (part["selection"], part["part"], name, value)
-            rows.append((place, *described, int(kept), total, part["n"], low, high, part["digest"]))
+            described = (part["selection"], part["part"], name, value, int(kept), total)
+            counted = (part["n"], records[part["part"]])
+            rows.append((place, *described, *counted, low, high, part["digest"]))
     return rows
 
 

@@ -1,12 +1,13 @@
 """How a published table is laid out: what stands in bench/papers/<paper>/tables.yaml, as closed, frozen models.
 
 A table of scores or sizes is about one corpus; one of groups (clustering, retrieval) has conditions for each of
-several, and one set of rows.
+several, and one set of rows; the numbers of a grid lie on axes: row, column (a corpus, or a transfer to one), side
+(a read-out) and label fraction.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from bench.run.suite import Grouping
 
@@ -49,10 +50,12 @@ class Conditions(_Frozen):
 
     Attributes:
         records: of the cohort.
+        pretraining_records: of another cohort that was pre-trained on; 0: of none.
         differs: what differs from the paper, whatever the settings.
     """
 
     records: int = 0
+    pretraining_records: int = 0
     checks: tuple[Check, ...] = ()
     differs: tuple[str, ...] = ()
 
@@ -60,6 +63,16 @@ class Conditions(_Frozen):
         """The table's conditions, with a row's own in their place."""
         own = {check.path: check for check in row.checks}
         return [own.pop(check.path, check) for check in self.checks] + list(own.values())
+
+    def joined(self, *more: "Conditions") -> "Conditions":
+        """These conditions with further ones: a later check of the same path stands in an earlier one's place."""
+        checks = {check.path: check for one in (self, *more) for check in one.checks}
+        return Conditions(
+            records=max(one.records for one in (self, *more)),
+            pretraining_records=max(one.pretraining_records for one in (self, *more)),
+            checks=tuple(checks.values()),
+            differs=tuple(dict.fromkeys(line for one in (self, *more) for line in one.differs)),
+        )
 
 
 class Layout(Conditions):
@@ -151,3 +164,107 @@ class GroupLayout(_Frozen):
         """Every cell a row may have."""
         hits = tuple(f"precision_at_{k}/{m}" for m in MATCHES for k in KS)
         return hits if self.kind == "retrieval" else self.metrics
+
+
+class Side(Conditions):
+    """One read-out of a grid; all of them stand side by side in each row.
+
+    Attributes:
+        setting: of its published numbers, less the label fraction: 'linear; leads 4; E 128'.
+        name: for heads and files, where there is more than one.
+    """
+
+    setting: str
+    name: str = ""
+
+
+class GridColumn(Conditions):
+    """A corpus that numbers of a grid were measured on, or a transfer to it.
+
+    Attributes:
+        published: its name among the published numbers.
+        corpus, task: ours; none with a reason.
+        source: corpus of ours pre-trained on, '' being the one evaluated; None: whichever the labels stand for.
+        reason: why there is nothing of ours.
+    """
+
+    published: str
+    title: str
+    corpus: str = ""
+    task: str = ""
+    source: str | None = None
+    reason: str = ""
+
+
+class GridRow(LayoutRow):
+    """One published row of a grid: an entry of ours for every side.
+
+    Attributes:
+        labels: by the name of the side, where it has an entry of its own; `label` for all others.
+        source: in place of the columns', for rows that rest on no pre-training.
+        where: conditions of this row on one side or in one column only.
+        also_differs: what differs in this row besides what does in the table.
+        cells: footnotes by column.
+    """
+
+    labels: dict[str, str] = {}
+    source: str | None = None
+    where: dict[str, Conditions] = {}
+    also_differs: tuple[str, ...] = ()
+    cells: dict[str, tuple[str, ...]] = {}
+
+    def label_of(self, side: Side) -> str:
+        """The entry that a side's numbers come from."""
+        return self.labels.get(side.name, self.label)
+
+
+class GridLayout(Conditions):
+    """A published table whose numbers lie on axes; of these a run's settings each have some.
+
+    Attributes:
+        spread: what is printed behind ±.
+        view_of: table whose numbers it shows too: those at its own fractions.
+        reason: why nothing of ours stands beside any of it.
+        lead_set, dim: lead set and length of the embedding that it is about; none: whichever ours has.
+        fractions: label fractions.
+        controls: rows of ours that the paper's table lacks.
+    """
+
+    kind: Literal["grid"]
+    title: str
+    spread: str = ""
+    view_of: str = ""
+    reason: str = ""
+    lead_set: str = ""
+    dim: int = 0
+    fractions: tuple[float, ...] = (1.0,)
+    sides: tuple[Side, ...]
+    columns: tuple[GridColumn, ...]
+    rows: tuple[GridRow, ...]
+    controls: tuple[GridRow, ...] = ()
+    footnotes: dict[str, str] = {}
+    table_footnotes: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        """Rows name sides and columns that there are."""
+        sides, columns = {side.name for side in self.sides}, {column.published for column in self.columns}
+        for row in (*self.rows, *self.controls):
+            strange = (
+                (set(row.labels) - sides) | (set(row.where) - sides - columns) | (set(row.cells) - columns)
+            )
+            if strange:
+                raise ValueError(f"row {row.row!r}: {min(strange)!r} is no side or column of the table")
+        return self
+
+    @property
+    def corpora(self) -> tuple[str, ...]:
+        """Those of ours that it has columns for."""
+        return tuple(dict.fromkeys(column.corpus for column in self.columns if column.corpus))
+
+    def conditions(self, column: GridColumn, side: Side) -> Conditions:
+        """All that hold for one column and side, whatever the row."""
+        return self.joined(side, column)
+
+
+AnyLayout = Layout | GroupLayout | GridLayout

@@ -1,24 +1,34 @@
 """A paper's tables with our numbers beside the published ones, a verdict for each, and our controls below."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from bench.data.corpus import PreparedCorpus
 from bench.report import words
+from bench.report.grid_tables import grid_tables
 from bench.report.layout import Layout, LayoutRow
+from bench.report.paper_common import (
+    OURS,
+    PUBLISHED,
+    corpus_of,
+    general,
+    score_cells,
+    score_facts,
+    use_of,
+)
 from bench.report.published import Number, Verdict, judge, layouts, published
-from bench.report.summary import Entry, Score, Setting, Summary
+from bench.report.summary import Entry, Score, Summary
 from bench.report.table import DASH, Cell, Column, Footnotes, Table, TableRow
 from bench.report.tables import context, named, score_data
-from bench.run.plan import Plan, corpus_id
-from bench.run.suite import CorpusUse, Suite
+from bench.run.plan import Plan
+from bench.run.suite import Suite
 
-PUBLISHED, OURS = "rows of the paper", "ours only: controls that the paper's table lacks"
+__all__ = ["OURS", "PUBLISHED", "corpus_of", "general", "paper_tables", "use_of"]
 
 
 def paper_tables(plan: Plan, summary: Summary, suite: Suite) -> list[Table]:
-    """Every laid-out table of scores or sizes of the paper whose suite this is; none for other suites."""
+    """Every laid-out table of scores, sizes or grids of the paper whose suite this is; none for other suites."""
     tables = []
     for name, layout in layouts(suite.name).items():
         if not isinstance(layout, Layout):
@@ -30,18 +40,7 @@ def paper_tables(plan: Plan, summary: Summary, suite: Suite) -> list[Table]:
             tables.append(
                 _size_table(name, layout, numbers, corpus_of(plan, suite, summary.setting), summary)
             )
-    return tables
-
-
-def corpus_of(plan: Plan, suite: Suite, setting: Setting) -> PreparedCorpus:
-    """The prepared corpus of a setting."""
-    return plan.corpora[corpus_id(suite, use_of(plan, suite, setting))]
-
-
-def use_of(plan: Plan, suite: Suite, setting: Setting) -> CorpusUse:
-    """The use of a corpus, of those a suite names, that a setting is about."""
-    uses = [use for use in suite.corpora if use.task == setting.task]
-    return next(use for use in uses if plan.corpora[corpus_id(suite, use)].name == setting.corpus)
+    return [*tables, *grid_tables(plan, summary, suite)]
 
 
 def _score_table(
@@ -49,12 +48,13 @@ def _score_table(
 ) -> Table:
     notes = Footnotes()
     notes(*(layout.footnotes[key] for key in layout.table_footnotes))
-    entries = {entry.label: entry for entry in summary.entries}
+    entries = {entry.label: entry for entry in summary.entries if not entry.source}
     corpus = corpus_of(plan, suite, summary.setting)
     rows = []
     for row in layout.rows:
         entry = entries.pop(row.label, None)
-        verdict = judge(layout, row, _facts(plan, summary, corpus, entry)) if entry and entry.keys else None
+        score = summary.score(entry) if entry else None
+        verdict = judge(layout, row, score_facts(plan, summary, corpus, score)) if score else None
         rows.append(_published_row(layout, row, numbers[row.row], _Ours(summary, entry, verdict), notes))
     rows += [_own_row(_Ours(summary, entry, None), notes) for entry in entries.values()]
     title = words.title(f"{layout.title}; published and ours.", summary.setting.simulated)
@@ -69,32 +69,6 @@ def _score_columns(layout: Layout, summary: Summary) -> tuple[Column, ...]:
     heads += [words.spread_head(scores), words.INTERVAL, "seeds", "ours − published"]
     lead = (Column("row of the paper", left=True), Column("ours", left=True))
     return (*lead, *map(Column, heads), Column("verdict", left=True))
-
-
-def general(footnotes: Sequence[str]) -> str:
-    """What a caption says of every table with published numbers.
-
-    Args:
-        footnotes: those about the whole table, which are its first.
-    """
-    return (
-        "Published numbers are reported, not reproduced; the verdict says whether ours can be held against them."
-        + words.see_notes(len(footnotes))
-    )
-
-
-def _facts(plan: Plan, summary: Summary, corpus: PreparedCorpus, entry: Entry) -> dict[str, Any]:
-    """What the conditions of a layout look at: the corpus, and the cells of one row."""
-    score = summary.score(entry)
-    return {
-        "simulated": summary.setting.simulated,
-        "scale": summary.setting.scale,
-        "records": len(corpus.targets(summary.setting.task)),
-        "seeds": score.seeds.n if score else 0,
-        "corpus": {"name": corpus.name, "facts": corpus.facts},
-        "fit": plan.jobs[entry.fit_keys[0]].cell.model_dump(mode="json"),
-        "predict": plan.jobs[entry.keys[0]].cell.model_dump(mode="json"),
-    }
 
 
 @dataclass(frozen=True)
@@ -117,14 +91,6 @@ class _Ours:
         """Label and title for the CSV."""
         return named(self.entry) if self.entry else {"label": "", "title": ""}
 
-    def cells(self, notes: Footnotes) -> list[Cell]:
-        """Mean, spread, interval, seeds."""
-        if self.score is None:
-            return [Cell()] * 4
-        mean = Cell(words.points(self.score.seeds.mean), notes=notes(*words.seed_notes(self.score)))
-        shown = (words.spread(self.score.seeds), words.span(*self.score.interval), str(self.score.seeds.n))
-        return [mean, *map(Cell, shown)]
-
     def because(self, row: LayoutRow) -> tuple[str, ...]:
         """What a reader must know of the verdict, or why there is none."""
         if self.verdict:
@@ -140,7 +106,10 @@ def _published_row(layout: Layout, row: LayoutRow, number: Number, ours: _Ours, 
     gap = 100 * ours.score.seeds.mean - number.mean if ours.score and compared else None
     word, because = ours.verdict.word if ours.verdict else "no result", ours.because(row)
     cells = [Cell(row.row, notes=marks), Cell(ours.name), Cell(_decimal(number.mean))]
-    cells += [Cell(DASH if number.spread != number.spread else f"± {number.spread:.1f}"), *ours.cells(notes)]
+    cells += [
+        Cell(DASH if number.spread != number.spread else f"± {number.spread:.1f}"),
+        *score_cells(ours.score, notes),
+    ]
     cells += [
         Cell(DASH if gap is None else words.gap(gap, scale=1)),
         Cell(word, notes=notes(*because)),
@@ -155,7 +124,7 @@ def _own_row(ours: _Ours, notes: Footnotes) -> TableRow:
     entry = ours.entry
     missing = words.missing_notes(entry, ours.summary.headline) if entry and ours.score is None else ()
     word = Cell("no result" if missing else "ours", notes=notes(*missing))
-    cells = (Cell(), Cell(ours.name), Cell(), Cell(), *ours.cells(notes), Cell(), word)
+    cells = (Cell(), Cell(ours.name), Cell(), Cell(), *score_cells(ours.score, notes), Cell(), word)
     return TableRow(OURS, cells, {"row": "", **ours.named(), **score_data(ours.score)})
 
 

@@ -5,8 +5,9 @@ ours or the reason why there is none.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ import pandas as pd
 import yaml
 from pydantic import ValidationError
 
-from bench.report.layout import Check, Conditions, GroupLayout, Layout, LayoutRow
+from bench.report.layout import AnyLayout, Check, Conditions, GridLayout, GroupLayout, Layout, LayoutRow
 from bench.report.views import ReportError
 
 PAPERS = Path(__file__).resolve().parents[1] / "papers"
@@ -31,6 +32,8 @@ class Number:
 
     Attributes:
         cell: what of the row it is: the metric, and for hit rates the matches asked for: 'precision_at_5/2'.
+        setting: where it lies on a grid: 'linear; leads 4; E 128; F 0.5'.
+        note: what its transcript says of it.
     """
 
     table: str
@@ -39,6 +42,18 @@ class Number:
     spread: float
     corpus: str = ""
     cell: str = ""
+    setting: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a number stands in a grid: row, column as published, setting of the side, label fraction."""
+
+    row: str
+    column: str
+    side: str
+    fraction: float
 
 
 @dataclass(frozen=True)
@@ -79,18 +94,27 @@ def papers() -> list[str]:
 
 def published(paper: str) -> list[Number]:
     """Every published number of a paper, in its order."""
-    table = pd.read_csv(PAPERS / paper / "published.csv")
-    return [
+    path = PAPERS / paper / "published.csv"
+    return list(_numbers(path, path.stat().st_mtime_ns))
+
+
+@lru_cache(maxsize=16)
+def _numbers(path: Path, _changed: int) -> tuple[Number, ...]:
+    texts = dict.fromkeys(("setting", "note"), "")
+    table = pd.read_csv(path, dtype=dict.fromkeys(texts, str)).fillna(texts)
+    return tuple(
         Number(
             str(row["table"]),
             str(row["row"]),
             float(row["mean"]),
             float(row["std"]),
             str(row["corpus"]),
-            _cell(str(row["metric"]), str(row["setting"])),
+            _cell(str(row["metric"]), row["setting"]),
+            row["setting"],
+            row["note"],
         )
-        for _, row in table.iterrows()
-    ]
+        for row in table.to_dict("records")
+    )
 
 
 def _cell(metric: str, setting: str) -> str:
@@ -98,7 +122,7 @@ def _cell(metric: str, setting: str) -> str:
     return f"{metric}/{matches[1]}" if matches else metric
 
 
-def layouts(paper: str) -> dict[str, Layout | GroupLayout]:
+def layouts(paper: str) -> dict[str, AnyLayout]:
     """The tables of a paper by name; none where it has no layout yet.
 
     Raises:
@@ -107,12 +131,7 @@ def layouts(paper: str) -> dict[str, Layout | GroupLayout]:
     path = PAPERS / paper / "tables.yaml"
     if not path.is_file():
         return {}
-    try:
-        tables = {name: _layout(content) for name, content in yaml.safe_load(path.read_text()).items()}
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ReportError(f"{paper}/tables.yaml: {error.title} {where}: {first['msg']}") from error
+    tables = dict(_tables(path, path.stat().st_mtime_ns))
     numbers = published(paper)
     for n in numbers:
         if n.table not in tables or _lacks(tables[n.table], n):
@@ -129,8 +148,21 @@ def layouts(paper: str) -> dict[str, Layout | GroupLayout]:
     return tables
 
 
-def _lacks(layout: Layout | GroupLayout, number: Number) -> bool:
+@lru_cache(maxsize=16)
+def _tables(path: Path, _changed: int) -> Mapping[str, AnyLayout]:
+    """What a file holds; a large one takes a second to read, and every setting of a suite asks for it."""
+    try:
+        return {name: _layout(content) for name, content in yaml.safe_load(path.read_text()).items()}
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ReportError(f"{path.parent.name}/tables.yaml: {error.title} {where}: {first['msg']}") from error
+
+
+def _lacks(layout: AnyLayout, number: Number) -> bool:
     """Whether a published number has no place in a layout."""
+    if isinstance(layout, GridLayout):
+        return place_of(layout, number) is None
     if number.row not in [row.row for row in layout.rows]:
         return True
     if isinstance(layout, Layout):
@@ -138,16 +170,47 @@ def _lacks(layout: Layout | GroupLayout, number: Number) -> bool:
     return number.corpus not in layout.corpora or number.cell not in layout.columns()
 
 
-def _layout(content: Mapping[str, Any]) -> Layout | GroupLayout:
-    kinds: tuple[str, ...] = ("clustering", "retrieval")
-    return (GroupLayout if content.get("kind") in kinds else Layout).model_validate(content)
+def place_of(layout: GridLayout, number: Number) -> Place | None:
+    """Where a grid has a number; None where it has no row, column, side or label fraction for it."""
+    row_and_column = number.row in [row.row for row in layout.rows] and number.corpus in [
+        column.published for column in layout.columns
+    ]
+    for side in layout.sides if row_and_column else ():
+        fraction = _fraction(side.setting, number.setting)
+        if fraction in layout.fractions:
+            return Place(number.row, number.corpus, side.setting, fraction)
+    return None
+
+
+def _fraction(side: str, setting: str) -> float | None:
+    """The label fraction of a number's setting, all labels where it names none; None on any other side."""
+    found = re.fullmatch(rf"{re.escape(side)}(?:; F (\d+(?:\.\d+)?))?", setting)
+    return None if found is None else float(found[1] or 1)
+
+
+def grid_numbers(numbers: Iterable[Number], name: str, layout: GridLayout) -> dict[Place, Number]:
+    """The published numbers that a grid shows: its own, and those it has from the table it is a view of.
+
+    Args:
+        numbers: of the paper.
+    """
+    placed = ((place_of(layout, n), n) for n in numbers if n.table in (name, layout.view_of))
+    return {place: n for place, n in placed if place is not None}
+
+
+_KINDS: dict[str, type[AnyLayout]] = {"clustering": GroupLayout, "retrieval": GroupLayout, "grid": GridLayout}
+
+
+def _layout(content: Mapping[str, Any]) -> AnyLayout:
+    return _KINDS.get(str(content.get("kind")), Layout).model_validate(content)
 
 
 def judge(layout: Conditions, row: LayoutRow, facts: Mapping[str, Any]) -> Verdict:
     """Compare the conditions of our number with the published ones.
 
     Args:
-        facts: `simulated`, `scale`, `records` (labelled ones of our corpus), and whatever the checks' paths name.
+        facts: `simulated`, `scale`, `records` (labelled ones of our corpus), `corpus` and `source`
+            (`name`, and of the one pre-trained on `simulated` and `records`), and whatever the checks' paths name.
     """
     reasons = []
     if facts["simulated"]:
@@ -156,12 +219,24 @@ def judge(layout: Conditions, row: LayoutRow, facts: Mapping[str, Any]) -> Verdi
         reasons.append(f"ours is at scale {facts['scale']}")
     if not facts["simulated"] and facts["records"] < ENOUGH * layout.records:
         reasons.append(f"ours has {facts['records']:,} of the published {layout.records:,} records")
+    reasons += _elsewhere(layout, facts)
     differences = [line for check in layout.checks_of(row) if (line := _difference(check, facts))]
     if not reasons and facts["records"] != layout.records:
         differences.append(f"records {facts['records']:,} (published: {layout.records:,})")
     differences += layout.differs if row.differs is None else row.differs
     word: Word = "not comparable" if reasons else "near" if differences else "same"
     return Verdict(word, tuple(reasons), tuple(differences))
+
+
+def _elsewhere(layout: Conditions, facts: Mapping[str, Any]) -> list[str]:
+    """Why a pre-training on another corpus cannot be held against the published one."""
+    source, wanted = facts.get("source"), layout.pretraining_records
+    if facts["simulated"] or not source or source["name"] == facts["corpus"]["name"]:
+        return []
+    if source["simulated"]:
+        return ["ours was pre-trained on a simulated cohort"]
+    few = source["records"] < ENOUGH * wanted
+    return [f"ours was pre-trained on {source['records']:,} of the published {wanted:,} records"] * few
 
 
 def at_path(facts: Mapping[str, Any], path: str) -> Any:

@@ -7,11 +7,13 @@ from bench.report.board import Section
 from bench.report.details import classes, comparisons, cost, methods, no_result
 from bench.report.group_summary import AnySummary, GroupSummary
 from bench.report.group_tables import group_tables
+from bench.report.noise import Noise, noise_table
 from bench.report.paper_group_tables import paper_group_tables
 from bench.report.paper_tables import corpus_of, paper_tables, use_of
 from bench.report.summary import Setting, Summary
 from bench.report.table import Table
 from bench.report.tables import board, selection
+from bench.report.transfer import leak_table, transfer_table
 from bench.report.words import titles
 from bench.run.plan import Plan
 from bench.run.suite import Suite
@@ -21,10 +23,11 @@ _IN_FULL = ("clustering_class", "retrieval")  # of our tables of groupings, wher
 
 @dataclass(frozen=True)
 class Shown:
-    """All results of one setting: scores, groupings, or both."""
+    """All results of one setting: scores, clean and noisy, groupings, or both."""
 
     scores: Summary | None
     groups: GroupSummary | None
+    noise: Noise | None = None
 
     @property
     def any(self) -> AnySummary:
@@ -41,7 +44,11 @@ class Shown:
 
 
 def by_setting(
-    plan: Plan, suite: Suite, scores: Sequence[Summary], groups: Sequence[GroupSummary]
+    plan: Plan,
+    suite: Suite,
+    scores: Sequence[Summary],
+    groups: Sequence[GroupSummary],
+    noises: Sequence[Noise] = (),
 ) -> list[Shown]:
     """Scores and groupings of each setting side by side, in the plan's order.
 
@@ -51,7 +58,10 @@ def by_setting(
     grouped = {
         summary.setting: replace(summary, measured=_source(plan, suite, summary)) for summary in groups
     }
-    return [Shown(scored.get(setting), grouped.get(setting)) for setting in scored | grouped]
+    noisy = {noise.setting: replace(noise, summary=scored[noise.setting]) for noise in noises}
+    return [
+        Shown(scored.get(setting), grouped.get(setting), noisy.get(setting)) for setting in scored | grouped
+    ]
 
 
 def _source(plan: Plan, suite: Suite, summary: AnySummary) -> str:
@@ -84,14 +94,15 @@ def section(plan: Plan, suite: Suite, shown: Shown, name: str, resamples: int) -
 
 
 def _score_tables(shown: Shown, suite: Suite, resamples: int) -> tuple[list[Table], list[Table]]:
-    """The board, and what stands behind it."""
+    """The board with what is asked beside it, and what stands behind it."""
     summary = shown.scores
     if summary is None:
         return [], []
+    full = [board(summary, suite, resamples, shown.groups), transfer_table(summary, suite, resamples)]
+    full.append(leak_table(summary, suite, resamples))
+    full.append(noise_table(shown.noise, suite, resamples) if shown.noise else None)
     by_class = classes(summary, suite)
     details = [cost(summary, suite), *([by_class] if by_class else [])]
     details += [selection(summary, suite)] if len(summary.fractions) > 1 else []
-    return [board(summary, suite, resamples, shown.groups)], [
-        *details,
-        comparisons(summary, suite, resamples),
-    ]
+    details.append(comparisons(summary, suite, resamples))
+    return [table for table in full if table], details

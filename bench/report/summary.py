@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from bench.report.frame import COST_COLUMNS, HEADLINE
-from bench.report.stats import Seeds, mean_interval, over_seeds
+from bench.report.stats import Difference, Seeds, difference, mean_interval, over_seeds
 from bench.report.views import MetricViews
 from bench.run.status import Status
 
@@ -67,6 +67,10 @@ class Score:
         """95 %, over test patients, of the mean over seeds."""
         return mean_interval(self.draws)
 
+    def minus(self, other: "Score") -> Difference:
+        """Paired difference of the means over seeds, on the same test patients."""
+        return difference(self.seeds.mean - other.seeds.mean, self.draws, other.draws)
+
 
 @dataclass(frozen=True)
 class Missing:
@@ -83,10 +87,15 @@ class Entry:
     """A row of a board.
 
     Attributes:
+        label: of the suite's entry; the same one may be there from several corpora, and `key` tells them apart.
         name: what tables print: the strategy's title, and the label where it is not the strategy's name.
         keys, fit_keys: of its cells at the headline fraction.
         scores: by (label fraction, selection); absent where there is no result.
         cost: of a fit at the headline fraction, mean over seeds; NaN where unknown.
+        source: corpus that it was pre-trained on, where that is another one.
+        overlap: its pre-training also saw the ECGs of validation and test.
+        fractions_by: what label fractions are shares of.
+        readout: 'classifier' where the fit itself scores.
     """
 
     label: str
@@ -99,6 +108,16 @@ class Entry:
     scores: dict[tuple[float, str], Score]
     cost: dict[str, float]
     missing: tuple[Missing, ...]
+    strategy: str = ""
+    source: str = ""
+    overlap: bool = False
+    fractions_by: str = "patients"
+    readout: str = ""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Label and source, which no other row of a setting has."""
+        return self.label, self.source
 
     @property
     def paid_for(self) -> tuple[str, ...]:
@@ -116,6 +135,7 @@ class Summary:
         kept, total: classes in the macro average.
         rows: of the frame.
         measured: what computed the corpus's measurements from its ECGs; empty: they came with it.
+        units: scored in the test part; more than its records where each window is judged by itself.
     """
 
     setting: Setting
@@ -126,11 +146,26 @@ class Summary:
     total: int
     rows: pd.DataFrame = field(repr=False, compare=False)
     measured: str = ""
+    units: int = 0
 
     @property
     def headline(self) -> float:
         """The largest label fraction."""
         return self.fractions[-1]
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Other corpora that rows were pre-trained on, in the plan's order."""
+        return tuple(dict.fromkeys(entry.source for entry in self.entries if entry.source))
+
+    @property
+    def fractions_by(self) -> tuple[str, ...]:
+        """What label fractions are shares of, each once."""
+        return tuple(dict.fromkeys(entry.fractions_by for entry in self.entries))
+
+    def entry(self, label: str, source: str = "") -> Entry | None:
+        """The row of this label and source, if there is one."""
+        return next((entry for entry in self.entries if entry.key == (label, source)), None)
 
     def score(self, entry: Entry, fraction: float | None = None, selection: str = "subset") -> Score | None:
         """A score of an entry, at the headline fraction by default; None where there is no result."""
@@ -155,10 +190,12 @@ class HasSetting(Protocol):
         """What all of its numbers have in common."""
 
 
+_AXES = ("split", "encoder", "lead_set", "eval_lead_set")
+
+
 def names(summaries: Sequence[HasSetting]) -> list[str]:
     """A name a setting: corpus and task, and whatever else tells settings of one suite apart."""
-    axes = ("split", "encoder", "lead_set", "eval_lead_set")
-    vary = [axis for axis in axes if len({getattr(summary.setting, axis) for summary in summaries}) > 1]
+    vary = [axis for axis in _AXES if len({getattr(summary.setting, axis) for summary in summaries}) > 1]
     return [_name(summary.setting, vary) for summary in summaries]
 
 
@@ -179,13 +216,15 @@ def summarise(frame: pd.DataFrame, views: MetricViews) -> list[Summary]:
 def _summary(setting: Setting, rows: pd.DataFrame, views: MetricViews) -> Summary:
     tested = rows[(rows["part"] == "test") & (rows["metric"] == HEADLINE)]
     fractions = tuple(sorted(float(f) for f in tested["fraction"].unique()))
-    by_label: dict[str, list[Any]] = {}
+    by_key: dict[tuple[str, str], list[Any]] = {}
     for row in tested.itertuples(index=False):
-        by_label.setdefault(str(row.label), []).append(row)
-    entries = tuple(_entry(own, fractions[-1], views) for own in by_label.values())
+        by_key.setdefault((str(row.label), str(row.source)), []).append(row)
+    entries = tuple(_entry(own, fractions[-1], views) for own in by_key.values())
     done = tested[tested["status"] == Status.DONE.value]
-    records, kept, total = (int(done[name].iloc[0]) if len(done) else 0 for name in ("n", "kept", "total"))
-    return Summary(setting, fractions, entries, records, kept, total, rows)
+    records, kept, total, units = (
+        int(done[name].iloc[0]) if len(done) else 0 for name in ("records", "kept", "total", "n")
+    )
+    return Summary(setting, fractions, entries, records, kept, total, rows, units=units)
 
 
 def _entry(rows: list[Any], headline: float, views: MetricViews) -> Entry:
@@ -194,7 +233,7 @@ def _entry(rows: list[Any], headline: float, views: MetricViews) -> Entry:
     done = [row for row in rows if row.status == Status.DONE.value]
     wanted = Counter(row.fraction for row in rows if row.selection == "subset")
     scores = {
-        place: _score(list(own), wanted[place[0]], views)
+        place: score_over_seeds(list(own), wanted[place[0]], views)
         for place, own in groupby(sorted(done, key=_place), key=lambda row: _place(row)[:2])
     }
     if scores and all(score.constant for score in scores.values()):
@@ -211,6 +250,11 @@ def _entry(rows: list[Any], headline: float, views: MetricViews) -> Entry:
         scores=scores,
         cost=mean_cost(at_headline),
         missing=missing_of([row for row in rows if row.status != Status.DONE.value]),
+        strategy=first.strategy,
+        source=first.source,
+        overlap=bool(first.overlap),
+        fractions_by=first.fractions_by,
+        readout=first.readout,
     )
 
 
@@ -229,7 +273,13 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else float("nan")
 
 
-def _score(rows: Sequence[Any], wanted: int, views: MetricViews) -> Score:
+def score_over_seeds(rows: Sequence[Any], wanted: int, views: MetricViews) -> Score:
+    """The score of one entry in one condition.
+
+    Args:
+        rows: of the frame as named tuples, done, one a seed.
+        wanted: seeds that the plan asks for.
+    """
     seeds = over_seeds([row.value for row in rows], [row.digest for row in rows])
     # one score for all records is an AUROC of one half in every resample, and nothing else is
     constant: Literal["", "here"] = "here" if all(r.value == r.low == r.high == 0.5 for r in rows) else ""

@@ -1,6 +1,7 @@
 """The board, and the same scores under both selections.
 
-Only strategies are ranked. Controls and floors stand below them, entries without any result below those.
+Only strategies are ranked. Controls and floors stand below them, then what was pre-trained elsewhere or saw the test
+ECGs, and entries without any result below those.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,17 +14,25 @@ from bench.report import words
 from bench.report.board_groups import group_columns, with_groups
 from bench.report.frame import HEADLINE
 from bench.report.group_summary import AnySummary, GroupEntry, GroupSummary
-from bench.report.stats import can_separate, rank_intervals, ranks, tie_groups
+from bench.report.stats import Difference, can_separate, rank_intervals, ranks, tie_groups
 from bench.report.summary import Entry, Score, Summary
 from bench.report.table import DASH, Cell, Column, Footnotes, Table, TableRow
 from bench.run.suite import Suite
 
 STRATEGIES, CONTROLS, NOTHING = "strategies", "controls and floors (not ranked)", "no result"
+TRANSFERS = "pre-trained on another corpus (not ranked)"
+LEAKS = "saw test ECGs in pre-training, to measure the leak (not ranked)"
+
+BLOCKS = {STRATEGIES: "strategy", CONTROLS: "baseline", TRANSFERS: "transfer", LEAKS: "overlap"}
+"""Blocks of a table in their order, with the origin of their rows."""
 
 _ALL_VALIDATION = "selected on all validation labels"
 
 Place = tuple[float, str]
 """A label fraction and a selection."""
+
+Key = tuple[str, str]
+"""Label and source of an entry."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +45,8 @@ class Standing:
     group: int
 
 
-def standings(summary: Summary, fraction: float, selection: str = "subset") -> dict[str, Standing]:
-    """Standing of every strategy with a score, by label."""
+def standings(summary: Summary, fraction: float, selection: str = "subset") -> dict[Key, Standing]:
+    """Standing of every strategy with a score, by its key."""
     scored = [(e, summary.score(e, fraction, selection)) for e in summary.entries if e.origin == "strategy"]
     present = [(entry, score) for entry, score in scored if score]
     if not present:
@@ -46,7 +55,7 @@ def standings(summary: Summary, fraction: float, selection: str = "subset") -> d
     draws = np.stack([score.draws.mean(axis=0) for _, score in present])
     columns = zip(ranks(means), rank_intervals(draws), tie_groups(means, draws), strict=True)
     return {
-        entry.label: Standing(int(rank), int(low), int(high), int(group))
+        entry.key: Standing(int(rank), int(low), int(high), int(group))
         for (entry, _), (rank, (low, high), group) in zip(present, columns, strict=True)
     }
 
@@ -72,19 +81,24 @@ def board(summary: Summary, suite: Suite, resamples: int, groups: GroupSummary |
     at = {place: standings(summary, *place) for place in [(summary.headline, "subset"), *places]}
     grouped = group_columns(groups)
     rows = tuple(
-        with_groups(_board_row(summary, entry, block, places, at, notes), entry.label, grouped, groups)
+        with_groups(_board_row(summary, entry, block, places, at, notes), _grouped_as(entry), grouped, groups)
         for block, entries in _blocks(summary)
         for entry in entries
     )
-    what = f"{suite.title}: macro one-vs-rest AUROC on the test part."
+    what = f"{suite.title}: {words.macro(summary)} on the test part."
     more = " ".join([_explained(summary, suite, resamples), *(one.explained(groups) for one in grouped)])
     columns = (*_board_columns(summary, places, notes), *(one.column for one in grouped))
     return make_table("board", what, summary, suite, columns, rows, notes, more)
 
 
+def _grouped_as(entry: Entry) -> str:
+    """Label of the groupings of an entry's embeddings; none of those from another corpus."""
+    return "" if entry.source else entry.label
+
+
 def _board_columns(summary: Summary, places: Sequence[Place], notes: Footnotes) -> tuple[Column, ...]:
     scores = [score for entry in summary.entries if (score := summary.score(entry))]
-    lead = [f"{words.SCORE} at {words.percent(summary.headline)} labels, mean over seeds"]
+    lead = [f"{words.score_head(summary)} at {words.percent(summary.headline)} labels, mean over seeds"]
     lead += [words.spread_head(scores), words.INTERVAL, f"rank ({words.INTERVAL})", "tie group"]
     ledger = (Column("paid for in training", left=True), Column("needs at test", left=True))
     heads = [f"at {words.percent(f)}" + (f", {_ALL_VALIDATION}" if s == "all" else "") for f, s in places]
@@ -105,16 +119,16 @@ def _board_row(
     entry: Entry,
     block: str,
     places: Sequence[Place],
-    at: dict[Place, dict[str, Standing]],
+    at: dict[Place, dict[Key, Standing]],
     notes: Footnotes,
 ) -> TableRow:
-    standing = at[summary.headline, "subset"].get(entry.label)
+    standing = at[summary.headline, "subset"].get(entry.key)
     cells = [Cell(entry.name), *_headline_cells(summary, entry, standing, notes)]
     cells.append(Cell(f"{standing.rank} ({standing.low}–{standing.high})" if standing else DASH))
     cells.append(Cell(_letter(standing.group) if standing else DASH))
     cells += [Cell(words.paid_for(entry.paid_for)), Cell(words.paid_for(entry.needs_at_test))]
     for place in places:
-        cells.append(_score_cell(summary.score(entry, *place), at[place].get(entry.label), notes))
+        cells.append(score_cell(summary.score(entry, *place), notes, at[place].get(entry.key)))
     return TableRow(block, tuple(cells), _board_data(summary, entry, standing))
 
 
@@ -124,17 +138,18 @@ def _headline_cells(
     """Mean, spread over seeds, interval over patients; or why there is none."""
     score = summary.score(entry)
     if score is None:
-        reasons = words.missing_notes(entry, summary.headline)
-        return [
-            Cell(reasons[0].partition(":")[0] if reasons else DASH, notes=notes(*reasons)),
-            Cell(),
-            Cell(),
-        ]
+        return [nothing_cell(words.missing_notes(entry, summary.headline), notes), Cell(), Cell()]
     shown = (words.spread(score.seeds), words.span(*score.interval))
-    return [_score_cell(score, standing, notes), *map(Cell, shown)]
+    return [score_cell(score, notes, standing), *map(Cell, shown)]
 
 
-def _score_cell(score: Score | None, standing: Standing | None, notes: Footnotes) -> Cell:
+def nothing_cell(reasons: Sequence[str], notes: Footnotes) -> Cell:
+    """What became of a number that is not there, the reasons in footnotes; a dash where nobody asked for it."""
+    return Cell(reasons[0].partition(":")[0] if reasons else DASH, notes=notes(*reasons))
+
+
+def score_cell(score: Score | None, notes: Footnotes, standing: Standing | None = None) -> Cell:
+    """A mean over seeds, with what a reader must know of it."""
     if score is None:
         return Cell()
     emphasis: Literal["", "best", "second"] = ""
@@ -154,9 +169,16 @@ def _board_data(summary: Summary, entry: Entry, standing: Standing | None) -> di
     return data | entry.cost | {"no_result": " | ".join(words.missing_notes(entry, summary.headline))}
 
 
-def named(entry: Entry | GroupEntry) -> dict[str, str]:
-    """How every CSV names a row: the label that the command line takes, and the title that tables print."""
-    return {"label": entry.label, "title": entry.name}
+def named(entry: Entry | GroupEntry) -> dict[str, Any]:
+    """How every CSV names a row: the label that the command line takes, and the title that tables print.
+
+    Where it was pre-trained on another corpus, or saw test ECGs, that too.
+    """
+    who: dict[str, Any] = {"label": entry.label, "title": entry.name}
+    if isinstance(entry, Entry):
+        who |= {"source": entry.source} if entry.source else {}
+        who |= {"overlap": True} if entry.overlap else {}
+    return who
 
 
 def score_data(score: Score | None) -> dict[str, Any]:
@@ -168,6 +190,12 @@ def score_data(score: Score | None) -> dict[str, Any]:
     return dict(
         zip(names, (seeds.mean, seeds.n, seeds.sd, seeds.low, seeds.high, *score.interval), strict=True)
     )
+
+
+def difference_data(name: str, test: Difference | None) -> dict[str, float | None]:
+    """A difference for the CSV."""
+    found = (test.value, test.low, test.high, test.p) if test else (None,) * 4
+    return dict(zip((name, f"{name}_low", f"{name}_high", f"{name}_p"), found, strict=True))
 
 
 def _means(summary: Summary, entry: Entry, places: Sequence[Place]) -> dict[str, float | None]:
@@ -188,9 +216,23 @@ def _explained(summary: Summary, suite: Suite, resamples: int) -> str:
         " from its best. Everything was chosen on the label fraction's own validation records unless a column says"
         " otherwise. Paid for: what training reads beside the signal; the probe's labels are not counted."
     )
+    text += _pretrained_elsewhere(summary)
     if can_separate(len(summary.ranked("strategy")), resamples):
         return text
     return f"{text} {resamples:,} resamples are too few to separate so many strategies."
+
+
+def _pretrained_elsewhere(summary: Summary) -> str:
+    """What rows that are not ranked for their pre-training have seen."""
+    text = ""
+    if summary.sources:
+        text += (
+            " Rows from another corpus: pre-trained there, read out or fine-tuned here; no patient of the validation"
+            " and test parts was in that pre-training."
+        )
+    if any(entry.overlap for entry in summary.entries):
+        text += " Rows that saw test ECGs: their pre-training read the signals of validation and test, never labels."
+    return text
 
 
 def _second_selection(summary: Summary) -> float | None:
@@ -200,13 +242,13 @@ def _second_selection(summary: Summary) -> float | None:
 
 
 def _blocks(summary: Summary) -> list[tuple[str, list[Entry]]]:
-    scored = [(STRATEGIES, summary.ranked("strategy")), (CONTROLS, summary.ranked("baseline"))]
+    scored = [(block, summary.ranked(origin)) for block, origin in BLOCKS.items()]
     return [*scored, (NOTHING, summary.unscored())]
 
 
 def board_rows(summary: Summary, make: Callable[[str, Entry], TableRow]) -> tuple[TableRow, ...]:
     """A row for every entry with a headline score, in the board's order."""
-    return tuple(make(block, entry) for block, entries in _blocks(summary)[:2] for entry in entries)
+    return tuple(make(block, entry) for block, entries in _blocks(summary)[:-1] for entry in entries)
 
 
 def make_table(
@@ -223,7 +265,10 @@ def make_table(
     title = words.title(what, summary.setting.simulated)
     labels = {label for row in rows for label in str(row.data.get("label", "")).replace(" / ", " ").split()}
     caption = " ".join(filter(None, [words.conditions(summary, suite, labels), more]))
-    return Table(name, title, caption, columns, rows, tuple(notes.texts if notes else ()), context(summary))
+    told = {name for row in rows for name in row.data} & {"source", "overlap"}
+    fields = ("label", "title", *sorted(told, reverse=True)) if told else ()
+    footnotes = tuple(notes.texts if notes else ())
+    return Table(name, title, caption, columns, rows, footnotes, context(summary), fields)
 
 
 def selection(summary: Summary, suite: Suite) -> Table:
@@ -232,7 +277,7 @@ def selection(summary: Summary, suite: Suite) -> Table:
     places = [(f, s) for f in summary.fractions for s in ("subset", "all")]
 
     def row(block: str, entry: Entry) -> TableRow:
-        cells = [_score_cell(summary.score(entry, *place), None, notes) for place in places]
+        cells = [score_cell(summary.score(entry, *place), notes) for place in places]
         data = {**named(entry), **_means(summary, entry, places)}
         return TableRow(block, (Cell(entry.name), *cells), data)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.evaluate.result import Result, targets_and_scores
+from bench.evaluate.result import UNIT_PLACE, Result, targets_and_scores
 from bench.metrics.classification import (
     VERSION,
     bootstrap_macro_auroc,
@@ -121,7 +121,7 @@ class MetricViews:
         return {"interval": list(interval(draws.astype(np.float64))), "draws": text}
 
     def _resamples_of(self, rows: pd.DataFrame) -> np.ndarray:
-        place = records_hash(rows["record"])
+        place = f"{records_hash(rows['record'])}/{len(rows)}"
         if place not in self._weights:
             generator = np.random.default_rng(int(place[:16], 16))
             self._weights[place] = patient_resamples(rows["patient"].to_numpy(), self.resamples, generator)
@@ -130,15 +130,15 @@ class MetricViews:
     def _pieces(self, key: str) -> Iterable[tuple[str, str, pd.DataFrame]]:
         """(selection, part, rows sorted by record) of a cell."""
         for (selection, part), rows in self.table(key).groupby(["selection", "part"], sort=True):
-            doubled = rows["record"][rows["record"].duplicated()]
+            doubled = rows["record"][rows.duplicated([c for c in ("record", *UNIT_PLACE) if c in rows])]
             if len(doubled):
                 raise ReportError(
                     f"cell {key[:12]} holds {part} record {doubled.iloc[0]!r} more than once (selection"
                     f" {selection!r}); remove {self.store.folder(key).relative_to(self.store.root)} and run again"
                 )
-            yield str(selection), str(part), rows.sort_values("record")
+            yield str(selection), str(part), rows.sort_values("record", kind="stable")
 
 
 def records_hash(records: Iterable[str]) -> str:
-    """SHA-256 of a set of record ids, whatever their order."""
-    return hashlib.sha256("\n".join(sorted(records)).encode()).hexdigest()
+    """SHA-256 of a set of record ids, whatever their order and however often each is named."""
+    return hashlib.sha256("\n".join(sorted(set(records))).encode()).hexdigest()

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from bench.report.group_summary import AnySummary, GroupEntry
-from bench.report.stats import Seeds
+from bench.report.stats import Difference, Seeds
 from bench.report.summary import Entry, Score, Setting, Summary
 from bench.report.table import DASH, SIMULATED
 from bench.run.suite import Suite, budget_of
@@ -14,6 +14,20 @@ INTERVAL = "95\u00a0% interval over test patients"
 
 CORPORA = {"chapman": "Chapman", "ptbxl": "PTB-XL"}
 """Proper names of corpora."""
+
+MANY_CLASSES = 15
+"""More than these do not fit a table, and their macro average needs its rule beside it."""
+
+_SHARES = {
+    "patients": "shares of the training patients",
+    "folds": "shares of the training folds, nested, and below one fold of the first one's patients",
+    "frames": "shares of the training frames (windows of single leads), drawn one by one",
+}
+_AXES = {
+    "patients": "labelled share of the training patients, %",
+    "folds": "labelled share of the training folds, % (nested; below one fold: patients of the first)",
+    "frames": "labelled share of the training frames (windows of single leads), %",
+}
 
 _SPLITS = {("chapman", "official"): "official (that of Good Views' code)"}
 
@@ -27,6 +41,16 @@ def points(value: float) -> str:
 def gap(value: float, scale: float = 100) -> str:
     """A signed difference."""
     return DASH if value != value else f"{scale * value:+.1f}".replace("-", "−")
+
+
+def gap_span(test: Difference) -> str:
+    """The interval of a signed difference."""
+    return f"{gap(test.low)} to {gap(test.high)}"
+
+
+def with_span(test: Difference) -> str:
+    """A signed difference with its interval in brackets."""
+    return f"{gap(test.value)} ({gap_span(test)})"
 
 
 def span(low: float, high: float) -> str:
@@ -120,17 +144,75 @@ def conditions(summary: AnySummary, suite: Suite, labels: Collection[str] | None
     """
     s = summary.setting
     names = {k: name for k, name in titles(summary.entries).items() if labels is None or k in labels}
-    leads = s.lead_set if s.lead_set == s.eval_lead_set else f"{s.lead_set}, evaluated on {s.eval_lead_set}"
     encoder = ", ".join([s.encoder, *encoder_arguments(suite, names)])
-    classes = ""
-    if isinstance(summary, Summary) and summary.kept < summary.total:
-        classes = f", {summary.kept} of {summary.total} classes"
     return (
-        f"Corpus {s.title}, task {s.task}, split {split_of(s)},"
-        f" {counted(summary.records, 'test record')}{classes}; scale {s.scale};"
-        f" encoder {encoder}; leads {leads}; {suite.input.rate} Hz;"
-        f" budget {budget_line(suite, names)}; {counted(suite.seeds, 'seed')}.{_measured(summary)}"
+        f"Corpus {s.title}, task {s.task}, split {split_of(s)}, {judged(summary, suite)};"
+        f" scale {s.scale}; encoder {encoder}; leads {leads_of(s)}; {suite.input.rate} Hz;"
+        f" budget {budget_line(suite, names)}{_fractions(summary, names)}; {counted(suite.seeds, 'seed')}."
+        f"{_classes_left_out(summary)}{_measured(summary)}"
     )
+
+
+def judged(summary: AnySummary, suite: Suite) -> str:
+    """What the test part holds, and of how many classes where that is not all."""
+    text = counted(summary.records, "test record")
+    if not isinstance(summary, Summary):
+        return text
+    if summary.units > summary.records:
+        leads = " of single leads" * (suite.input.instance == "lead")
+        text = f"{summary.units:,} test windows{leads}, each judged by itself, of {summary.records:,} records"
+    return text + (f", {summary.kept} of {summary.total} classes" if summary.kept < summary.total else "")
+
+
+def macro(summary: Summary) -> str:
+    """The score of a table's title; of many classes with the rule of their average."""
+    if summary.total <= MANY_CLASSES:
+        return "macro one-vs-rest AUROC"
+    return (
+        f"macro one-vs-rest AUROC (the mean over the {summary.kept} of {summary.total} classes with a positive and a"
+        " negative test record; the others are left out)"
+    )
+
+
+def score_head(summary: Summary) -> str:
+    """The score of a column's head; of many classes with how many are averaged."""
+    few = summary.total <= MANY_CLASSES
+    return (
+        SCORE
+        if few
+        else f"{SCORE}, mean of the {summary.kept} of {summary.total} classes that have both kinds"
+    )
+
+
+def _classes_left_out(summary: AnySummary) -> str:
+    """The rule of the macro average where it matters."""
+    if not isinstance(summary, Summary) or summary.kept == summary.total:
+        return ""
+    return (
+        " Macro averages leave out, and count, a class without a positive or without a negative in the evaluated"
+        " part; with 0.5 in its place, as printed elsewhere: macro_auroc_half in cells.csv."
+    )
+
+
+def _fractions(summary: AnySummary, labels: Collection[str]) -> str:
+    """What label fractions are shares of, where there are any but the whole."""
+    if not isinstance(summary, Summary) or summary.fractions == (1.0,):
+        return ""
+    found = dict.fromkeys(e.fractions_by for e in summary.entries if e.label in labels)
+    told = " or, where a row says so, ".join(_SHARES[by] for by in found)
+    return f"; label fractions: {told}" if told else ""
+
+
+def share_axis(kinds: Collection[str]) -> str:
+    """The axis of label fractions."""
+    if len(kinds) > 1:
+        return "labelled share of the training part, % (of what: in the legend)"
+    return _AXES[next(iter(kinds))]
+
+
+def share_of(kinds: Collection[str]) -> str:
+    """'share of training patients', for a caption."""
+    return f"share of {' or '.join(f'training {kind}' for kind in sorted(kinds))}"
 
 
 def split_of(setting: Setting) -> str:
@@ -138,9 +220,20 @@ def split_of(setting: Setting) -> str:
     return _SPLITS.get((setting.corpus, setting.split), setting.split or "unknown")
 
 
+def leads_of(setting: Setting) -> str:
+    """The lead set trained, and the one evaluated where that is another."""
+    if setting.lead_set == setting.eval_lead_set:
+        return setting.lead_set
+    return f"{setting.lead_set}, evaluated on {setting.eval_lead_set}"
+
+
 def encoder_arguments(suite: Suite, labels: Collection[str]) -> list[str]:
-    """Arguments of the suite's encoder: 'dim 128', and a hint where one of these entries has another value."""
-    shared = suite.encoder.arguments
+    """Arguments of the suite's encoder: 'dim 128', and a hint where one of these entries has another value.
+
+    Those that the suite varies are part of an encoder's name, and not among these.
+    """
+    varied = {name for variant in suite.encoder_variants for name in variant}
+    shared = {name: value for name, value in suite.encoder.arguments.items() if name not in varied}
     own = [entry.encoder.items() for entry in suite.entries if entry.label in labels]
     differ = {name for items in own for name, value in items if shared.get(name) != value}
     return [
@@ -164,7 +257,15 @@ def counted(count: int, thing: str) -> str:
 
 def titles(entries: Iterable[Entry | GroupEntry]) -> dict[str, str]:
     """What tables print for each label."""
-    return {entry.label: entry.name for entry in entries}
+    return {label: entry.name for label, entry in by_label(entries).items()}
+
+
+def by_label(entries: Iterable[Entry | GroupEntry]) -> dict[str, Entry | GroupEntry]:
+    """One row a label: that which was pre-trained here, where there is one."""
+    found: dict[str, Entry | GroupEntry] = {}
+    for entry in sorted(entries, key=lambda entry: isinstance(entry, Entry) and entry.source != ""):
+        found.setdefault(entry.label, entry)
+    return found
 
 
 def for_these_encoders(seeds: int) -> str:

@@ -1,30 +1,34 @@
 """From the store to a results folder. The same store gives the same bytes; every file is replaced whole.
 
-results/<real or simulated>/<scale>/<suite>/ holds one suite: its page, figures, scores, groups, provenance, a folder a
-corpus with the tables. Real and simulated results never share a file.
+results/<real or simulated>/<scale>/<suite>/ holds one suite: its page, figures, scores, noisy scores, groups,
+provenance, a folder a corpus with the tables. Real and simulated results never share a file.
 """
 
 import json
 import re
 import uuid
 from collections.abc import Iterator, Sequence, Set
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import pandas as pd
 
 from bench.report.board import page
-from bench.report.cells import cells_csv, groups_csv
-from bench.report.figures import label_efficiency
-from bench.report.frame import build_frame
+from bench.report.canvas import Figure
+from bench.report.cells import cells_csv, groups_csv, noise_csv
+from bench.report.figures import label_efficiency, transfer_efficiency
+from bench.report.frame import build_frame, build_noise_frame
 from bench.report.group_figures import group_figures
 from bench.report.group_summary import build_group_frame, summarise_groups
 from bench.report.group_views import GroupViews
 from bench.report.latex import to_latex
+from bench.report.noise import Noise, summarise_noise
+from bench.report.noise_figure import noise_robustness
 from bench.report.provenance import provenance
 from bench.report.sections import by_setting, section
-from bench.report.summary import HasSetting, names, summarise
+from bench.report.summary import HasSetting, Summary, names, summarise
 from bench.report.table import to_csv, to_markdown
+from bench.report.transfer_figure import transfer_matrices
 from bench.report.views import MetricViews
 from bench.run.plan import Plan, Row
 from bench.run.store import Store
@@ -32,6 +36,39 @@ from bench.run.suite import Suite
 
 _PLANNED = (*(field.name for field in fields(Row)), "status")
 _MARKS = ("board.csv", "table1.csv", "no_result.csv")  # a folder with one of them holds tables of a report
+
+
+_BUILD = (build_frame, build_noise_frame, build_group_frame)
+
+
+@dataclass(frozen=True)
+class _Frames:
+    """All that the store holds: scores, scores under noise, groupings."""
+
+    scores: pd.DataFrame
+    noisy: pd.DataFrame
+    groups: pd.DataFrame
+
+    def of(self, place: tuple[str, str, bool]) -> "_Frames":
+        """Rows of one results folder: suite, scale, simulated."""
+        name, scale, simulated = place
+        own = [
+            frame[(frame["suite"] == name) & (frame["scale"] == scale) & (frame["simulated"] == simulated)]
+            for frame in (self.scores, self.noisy, self.groups)
+        ]
+        return _Frames(*own)
+
+    def planned(self) -> pd.DataFrame:
+        """What was asked for, with its status."""
+        every = (self.scores, self.groups, self.noisy)
+        return pd.concat([frame[[*_PLANNED]] for frame in every if len(frame)])
+
+    def csvs(self) -> Iterator[tuple[str, bytes]]:
+        """Name and content of a file for each that holds anything."""
+        named = (("cells", self.scores, cells_csv), ("noise", self.noisy, noise_csv))
+        for name, frame, write in (*named, ("groups", self.groups, groups_csv)):
+            if len(frame):
+                yield f"{name}.csv", write(frame).encode()
 
 
 def write_report(plan: Plan, store: Store, results: Path, resamples: int = 1000) -> list[Path]:
@@ -47,24 +84,17 @@ def write_report(plan: Plan, store: Store, results: Path, resamples: int = 1000)
     Raises:
         ReportError: the store holds results that cannot be compared.
     """
-    frame, groups = build_frame(plan, store, resamples), build_group_frame(plan, store, resamples)
+    frames = _Frames(*(build(plan, store, resamples) for build in _BUILD))
     written = []
     for place in dict.fromkeys((row.suite, row.scale, row.simulated) for row in plan.rows):
         name, scale, simulated = place
         suite = next(suite for suite in plan.suites if (suite.name, suite.scale) == (name, scale))
         folder = results / ("simulated" if simulated else "real") / scale / name
-        own = _of(frame, place), _of(groups, place)
-        for relative, content in _suite_files(plan, store, suite, *own, resamples):
+        for relative, content in _suite_files(plan, store, suite, frames.of(place), resamples):
             _replace(folder / relative, content)
             written.append(folder / relative)
         _remove_stale(folder, {path.parent for path in written})
     return written
-
-
-def _of(frame: pd.DataFrame, place: tuple[str, str, bool]) -> pd.DataFrame:
-    """Rows of one results folder: suite, scale, simulated."""
-    name, scale, simulated = place
-    return frame[(frame["suite"] == name) & (frame["scale"] == scale) & (frame["simulated"] == simulated)]
 
 
 def _remove_stale(folder: Path, fresh: Set[Path]) -> None:
@@ -80,11 +110,14 @@ def _remove_stale(folder: Path, fresh: Set[Path]) -> None:
 
 
 def _suite_files(
-    plan: Plan, store: Store, suite: Suite, rows: pd.DataFrame, groups: pd.DataFrame, resamples: int
+    plan: Plan, store: Store, suite: Suite, frames: _Frames, resamples: int
 ) -> Iterator[tuple[str, bytes]]:
     """Relative path and content of every file of one suite."""
-    summaries = summarise(rows, MetricViews(store, resamples))
-    shown = by_setting(plan, suite, summaries, summarise_groups(groups, GroupViews(store, resamples)))
+    views = MetricViews(store, resamples)
+    summaries = summarise(frames.scores, views)
+    noises = summarise_noise(frames.noisy, summaries, views)
+    grouped = summarise_groups(frames.groups, GroupViews(store, resamples))
+    shown = by_setting(plan, suite, summaries, grouped, noises)
     sections = [
         section(plan, suite, one, name, resamples) for one, name in zip(shown, names(shown), strict=True)
     ]
@@ -93,28 +126,33 @@ def _suite_files(
             yield f"{folder}/{table.name}.csv", to_csv(table).encode()
             yield f"{folder}/{table.name}.md", to_markdown(table).encode()
             yield f"{folder}/{table.name}.tex", to_latex(table).encode()
-    simulated = bool([*rows["simulated"], *groups["simulated"]][0])
-    drawn, undrawn = group_figures(plan, store, suite, simulated)
-    efficiency = label_efficiency(summaries)
-    figures = [*([efficiency] if efficiency else []), *drawn]
+    planned = frames.planned()
+    drawn, undrawn = group_figures(plan, store, suite, bool(planned["simulated"].iloc[0]))
+    figures = [*_curves(summaries, noises, suite), *transfer_matrices(summaries, suite), *drawn]
     for figure in figures:
         yield f"{figure.name}.svg", figure.svg
         yield f"{figure.name}.png", figure.png
-    planned = pd.concat([part[[*_PLANNED]] for part in (rows, groups) if len(part)])
     origin = provenance(plan, store, planned, resamples)
-    if len(rows):
-        yield "cells.csv", cells_csv(rows).encode()
-    if len(groups):
-        yield "groups.csv", groups_csv(groups).encode()
+    yield from frames.csvs()
     yield "provenance.json", (json.dumps(origin, indent=1) + "\n").encode()
     yield "board.html", page(suite, sections, figures, origin, undrawn).encode()
+
+
+def _curves(summaries: Sequence[Summary], noises: Sequence[Noise], suite: Suite) -> list[Figure]:
+    """Those of the figures of lines for which there is anything to draw."""
+    drawn = (
+        label_efficiency(summaries, suite),
+        transfer_efficiency(summaries, suite),
+        noise_robustness(noises, summaries, suite),
+    )
+    return [figure for figure in drawn if figure]
 
 
 def folders(summaries: Sequence[HasSetting]) -> list[str]:
     """A folder name a setting: its corpus where that is enough, else its whole name."""
     corpora = [summary.setting.corpus for summary in summaries]
     plain_names = corpora if len(set(corpora)) == len(corpora) else names(summaries)
-    return [re.sub(r"[^\w.-]+", "-", name) for name in plain_names]
+    return [re.sub(r"[^\w.-]+", "-", name).strip("-") for name in plain_names]
 
 
 def _replace(path: Path, content: bytes) -> None:

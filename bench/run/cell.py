@@ -57,6 +57,8 @@ class FitCell(_Cell):
         task, subset: only where the strategy declares labels; else the fit is shared by all of them.
         measurements: fingerprint of the attributes, only where the strategy declares them.
         counts, edges: as in `Info`, only for strategies that look for groups.
+        trained_on: hash of the records it sees, where these are not part train: without another corpus's test
+            patients, or with this one's own validation and test parts.
     """
 
     stage: Literal["fit"] = "fit"
@@ -72,6 +74,7 @@ class FitCell(_Cell):
     measurements: str | None = None
     counts: tuple[int, int, int] | None = None
     edges: tuple[float, ...] | None = None
+    trained_on: str = ""
     suite_seed: int
     seed_index: int
     budget: Budget
@@ -92,6 +95,7 @@ class PredictCell(_Cell):
 
     Attributes:
         readout: 'probe' or 'boosting' on embeddings (parent `embed`), 'classifier' (parent `fit`).
+        noise: level of physiological noise on the test part, which alone is then scored; 0: none.
     """
 
     stage: Literal["predict"] = "predict"
@@ -103,6 +107,7 @@ class PredictCell(_Cell):
     readout: str
     lead_set: str
     input: InputSpec
+    noise: int = 0
     suite_seed: int
     seed_index: int
 

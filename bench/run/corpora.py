@@ -18,7 +18,8 @@ from bench.train.strategy import Field
 Report = Callable[[str, int, int], None]
 """(what is being done, done, in all)"""
 
-_READERS = {"chapman": "ChapmanReader", "ptbxl": "PtbxlReader", "cinc2021": "CincReader"}
+_WITHIN = {"cpsc": "cinc2021"}
+"""Corpora that are a part of another one, and lie in its folder where they have none of their own."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,8 @@ class Shelf:
             raise CorpusError(
                 f"corpus {name!r} is real data: say where it lies with --data FOLDER (or use {name}-sim)"
             )
-        inside = self.data / name
-        return inside if inside.is_dir() else self.data
+        folders = [self.data / inside for inside in (name, _WITHIN.get(name, name))]
+        return next((folder for folder in folders if folder.is_dir()), self.data)
 
     def reader(self, name: str, folder: Path, rate: int) -> Reader:
         """The reader of a corpus by name; `folder` and unknown names go by what lies in the folder."""
@@ -58,6 +59,8 @@ class Shelf:
             return ChapmanReader()
         if base == "ptbxl":
             return PtbxlReader(rate=rate)
+        if base == "cpsc":
+            return CincReader(sources=("cpsc",), name="cpsc")
         return CincReader() if base == "cinc2021" else detect_reader(folder)
 
     def prepared(

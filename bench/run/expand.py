@@ -1,18 +1,15 @@
 """From one entry of a suite, on one corpus, to its cells; the rows they work on; and the checks before that."""
 
-import hashlib
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from pydantic import ValidationError
 
-from bench.data.audit import CorpusPart, audit, refuse_overlap
-from bench.data.corpus import PreparedCorpus
 from bench.data.leads import lead_set
-from bench.data.splits import SkipFraction, Split, check_label_subset, label_subset, make_split
+from bench.data.splits import SkipFraction
 from bench.run.cell import (
     AnyCell,
     EmbedCell,
@@ -23,39 +20,41 @@ from bench.run.cell import (
     StrategySpec,
     Subset,
 )
+from bench.run.ground import Ground, rows_hash
 from bench.run.planned import Plan
 from bench.run.registry import Found, Registry, Source, encoders, stage_code, strategy_code
-from bench.run.suite import CorpusUse, Entry, Suite, SuiteError, budget_of
+from bench.run.suite import Entry, FractionsBy, Suite, SuiteError, budget_of
 from bench.run.work import Job
 from bench.train.budget import Budget
-from bench.train.build import Rows, attribute_grid, make_info
+from bench.train.build import Rows, make_info
 from bench.train.prototypes import SEXES
-from bench.train.seeding import derive_seed
-from bench.train.strategy import Classifier, Field, Prototypes, Strategy
+from bench.train.strategy import Field, Prototypes, Strategy
+
+
+@dataclass(frozen=True)
+class At:
+    """Where on the axes of a suite a cell stands."""
+
+    lead_set: str
+    seed_index: int
+    fraction: float
 
 
 class CellMaker:
-    """Makes the cells of one suite on one corpus and adds them to the plan."""
+    """Makes the cells of one suite on one corpus, with one set of encoder arguments, and adds them to the plan."""
 
     def __init__(
         self,
         plan: Plan,
+        ground: Ground,
         suite: Suite,
-        use: CorpusUse,
-        corpus: PreparedCorpus,
         registry: Registry,
         device: str,
+        variant: dict[str, Any],
     ) -> None:
-        self.plan, self.suite, self.use, self.corpus = plan, suite.on(use), use, corpus
-        self.registry, self.device = registry, device
-        targets = corpus.targets(use.task)
-        self.targets = targets
-        self.split: Split = make_split(corpus.records, targets, use.split)
-        self.grid = attribute_grid(corpus, use.task, self.split.pretrain)
-        self._subsets: dict[tuple[float, int], tuple[Rows, Subset] | str] = {}
-        parts = self.split.parts
-        training = [CorpusPart(corpus, self.split.pretrain), CorpusPart(corpus, parts["val"])]
-        refuse_overlap(audit(training, [CorpusPart(corpus, parts["test"])]))
+        self.plan, self.ground, self.registry, self.device = plan, ground, registry, device
+        self.suite, self.use, self.corpus = suite.on(ground.use, variant), ground.use, ground.corpus
+        self.split, self.grid, self.targets = ground.split, ground.grid, ground.targets
 
     def channels(self, entry: Entry, lead_set_name: str) -> int:
         """Channels that an entry's encoder takes with a lead set."""
@@ -85,68 +84,57 @@ class CellMaker:
             where = ".".join(str(part) for part in first["loc"])
             raise SuiteError(f"entry {entry.label!r}: parameter {where}: {first['msg']}") from None
 
-    def _subset(self, fraction: float, seed_index: int) -> tuple[Rows, Subset]:
-        place = (fraction, seed_index)
-        if place not in self._subsets:
-            try:
-                self._subsets[place] = self._draw(fraction, seed_index)
-            except SkipFraction as reason:
-                self._subsets[place] = str(reason)
-        drawn = self._subsets[place]
-        if isinstance(drawn, str):
-            raise SkipFraction(drawn)
-        return drawn
+    def fractions_by(self, entry: Entry) -> FractionsBy:
+        """What an entry's label fractions are shares of."""
+        return entry.fractions_by or self.suite.fractions_by
 
-    def _draw(self, fraction: float, seed_index: int) -> tuple[Rows, Subset]:
-        seed = derive_seed(self.suite.seed, "subset", seed_index)
-        train, val = self.split.parts["train"], self.split.parts["val"]
-        labelled = label_subset(train, *self._labels(train), fraction, seed)
-        check_label_subset(
-            labelled, train, *self._labels(train), fraction, min_patients=self.suite.min_patients
-        )
-        val_subset = label_subset(val, *self._labels(val), fraction, seed)
-        rows = Rows(self.split.pretrain, labelled, val, val_subset, self.split.parts["test"])
-        fingerprint = _rows_hash(self.corpus.records, labelled, val_subset)
-        return rows, Subset(fraction=fraction, fingerprint=fingerprint)
-
-    def _labels(self, rows: np.ndarray) -> tuple[np.ndarray, pd.DataFrame]:
-        """Patients and targets of some rows."""
-        records = self.corpus.records.iloc[rows]
-        return records["patient"].to_numpy(), self.targets.loc[records["record"]]
+    def overlaps(self, entry: Entry, entries: dict[str, Entry]) -> bool:
+        """Has anything that an entry rests on seen the ECGs of validation and test?"""
+        return entry.overlap or (entry.init is not None and self.overlaps(entries[entry.init], entries))
 
     def fit(
-        self, entry: Entry, entries: dict[str, Entry], lead_set: str, seed_index: int, fraction: float
+        self,
+        entry: Entry,
+        entries: dict[str, Entry],
+        at: At,
+        source: "CellMaker | None" = None,
+        judge: Ground | None = None,
     ) -> str:
-        """Key of an entry's fit, its parents' fits added before it."""
+        """Key of an entry's fit, its parents' fits added before it.
+
+        Args:
+            source: where the fit it starts from is made, all labels visible there; None: here.
+            judge: the corpus that what rests on this fit is evaluated on, where it is another one.
+        """
         found = self.found(entry)
         kind, suite = found.strategy, self.suite
         parents = {}
         if entry.init and "init" not in kind.parents:
             raise SuiteError(f"entry {entry.label!r}: {kind.name} starts from no other fit; leave `init` out")
         if entry.init:
-            parents["init"] = self.fit(entries[entry.init], entries, lead_set, seed_index, fraction)
+            parents["init"] = self._init(entries[entry.init], entries, at, source)
         missing = set(kind.parents) - set(parents)
         if missing:
             raise SuiteError(f"entry {entry.label!r} needs `{missing.pop()}: LABEL OF AN ENTRY`")
         params = self.params(entry, kind)
         needs = kind.needs_with(params)
         labelled = Field.LABELS in needs
-        rows, subset = self._subset(fraction if labelled else 1.0, seed_index)
+        rows, subset = self._subset(entry, at if labelled else replace(at, fraction=1.0))
+        if rows.frames is not None and labelled and not kind.labelled_only:
+            raise SkipFraction(
+                "labels drawn by frame are for strategies that learn from labelled records alone"
+            )
+        rows, trained_on = self._trained_on(entry, needs, rows, judge)
         budget = self._budget(entry, kind)
-        encoder = self._encoder(entry)
+        encoder = self.encoder(entry, entries)
         task = self.use.task if labelled else None
         counts = self.grid.counts if kind.grouping else None
         edges = self.grid.edges if kind.grouping and Field.DEMOGRAPHICS in needs else None
         info = make_info(
-            self.corpus,
-            suite.input,
-            lead_set,
-            len(rows.labelled if kind.labelled_only else rows.train),
-            task,
-            budget.steps,
-            counts,
-            edges,
+            self.corpus, suite.input, at.lead_set, rows, kind, params, task, budget.steps, counts, edges
         )
+        if not info.instances:
+            raise SkipFraction(f"no training record is {info.drawn[1]} samples long, as {kind.name} asks")
         reason = kind.incompatible(info, params)
         if reason:
             raise SkipFraction(reason)
@@ -156,7 +144,7 @@ class CellMaker:
             split=self.use.split,
             split_fingerprint=self.split.fingerprint,
             input=suite.input,
-            lead_set=lead_set,
+            lead_set=at.lead_set,
             encoder=encoder,
             strategy=StrategySpec(
                 name=kind.name,
@@ -168,8 +156,9 @@ class CellMaker:
             measurements=self.corpus.measurements_fingerprint() if measured else None,
             counts=counts,
             edges=edges,
+            trained_on=trained_on,
             suite_seed=suite.seed,
-            seed_index=seed_index,
+            seed_index=at.seed_index,
             budget=budget,
             threads=suite.threads,
             precision=suite.precision,
@@ -177,6 +166,41 @@ class CellMaker:
             code=stage_code("fit"),
         )
         return self._add(cell, rows, found)
+
+    def _init(self, entry: Entry, entries: dict[str, Entry], at: At, source: "CellMaker | None") -> str:
+        """Key of the fit that another one starts from."""
+        if source is None:
+            return self.fit(entry, entries, at)
+        return source.fit(entry, entries, replace(at, fraction=1.0), judge=self.ground)
+
+    def _subset(self, entry: Entry, at: At) -> tuple[Rows, Subset]:
+        return self.ground.subset(at.fraction, at.seed_index, self.fractions_by(entry), at.lead_set)
+
+    def _trained_on(
+        self, entry: Entry, needs: frozenset[Field], rows: Rows, judge: Ground | None
+    ) -> tuple[Rows, str]:
+        """The records a fit sees, and their hash where they are not simply part train."""
+        if entry.overlap:
+            if Field.LABELS in needs:
+                raise SuiteError(f"entry {entry.label!r}: `overlap` is for fits that read no labels")
+            every = np.arange(len(self.corpus.records))
+            return replace(rows, train=every), rows_hash(self.corpus.records, every)
+        if judge is None:
+            return rows, ""
+        clear = self.ground.cleared_for(judge)
+        kept = replace(
+            rows,
+            **{
+                n: np.intersect1d(getattr(rows, n), clear) for n in ("train", "labelled", "val", "val_subset")
+            },
+        )
+        if len(kept.train) == len(rows.train) and len(kept.val) == len(rows.val):
+            return rows, ""
+        if not len(kept.train) or not len(kept.val):
+            raise SkipFraction(
+                f"every patient of {self.corpus.name} is also tested on in {judge.corpus.name}"
+            )
+        return kept, rows_hash(self.corpus.records, kept.train, kept.val)
 
     def _budget(self, entry: Entry, kind: type[Strategy]) -> Budget:
         budget = budget_of(self.suite, entry)
@@ -186,8 +210,11 @@ class CellMaker:
             )
         return budget if kind.trained else budget.model_copy(update={"steps": 0})
 
-    def _encoder(self, entry: Entry) -> EncoderSpec:
-        spec = self.suite.encoder
+    def encoder(self, entry: Entry, entries: dict[str, Entry]) -> EncoderSpec:
+        """The encoder of an entry, which is that of what it starts from."""
+        if entry.init:
+            return self.encoder(entries[entry.init], entries)
+        spec = self.suite.encoders.get(entry.label, self.suite.encoder)
         return spec.model_copy(update={"arguments": {**spec.arguments, **entry.encoder}})
 
     def recipe(self, entry: Entry, kind: type[Strategy]) -> dict[str, Any]:
@@ -200,12 +227,17 @@ class CellMaker:
         recipe: dict[str, Any] = kind.recipes[entry.recipe]
         return recipe
 
-    def predict(self, kind: type[Strategy], fit: str, lead_set: str, seed_index: int, fraction: float) -> str:
-        """Key of the scores of a fit."""
-        rows, subset = self._subset(fraction, seed_index)
-        readout, parents = "classifier", {"fit": fit}
-        if not issubclass(kind, Classifier):
-            readout, parents = kind.readout, {"embed": self._embed(kind, fit, lead_set, rows)}
+    def predict(self, entry: Entry, fit: str, at: At, readout: str, noise: int = 0) -> str:
+        """Key of the scores of a fit.
+
+        Args:
+            at: `lead_set` is the evaluated one.
+            readout: 'classifier', or on the fit's embeddings.
+        """
+        rows, subset = self._subset(entry, at)
+        kind, parents = self.found(entry).strategy, {"fit": fit}
+        if readout != "classifier":
+            parents = {"embed": self._embed(kind, fit, at.lead_set, rows)}
         suite = self.suite
         cell = PredictCell(
             corpus=self.corpus.fingerprint,
@@ -214,10 +246,11 @@ class CellMaker:
             task=self.use.task,
             subset=subset,
             readout=readout,
-            lead_set=lead_set,
+            lead_set=at.lead_set,
             input=suite.input,
+            noise=noise,
             suite_seed=suite.seed,
-            seed_index=seed_index,
+            seed_index=at.seed_index,
             threads=suite.threads,
             precision=suite.precision,
             parents=parents,
@@ -225,17 +258,15 @@ class CellMaker:
         )
         return self._add(cell, rows, None, fit)
 
-    def group(
-        self, entry: Entry, grouping: str, fit: str, lead_set: str, seed_index: int, fraction: float
-    ) -> str:
+    def group(self, entry: Entry, grouping: str, fit: str, at: At) -> str:
         """Key of one grouping of a fit's embeddings."""
         kind, suite = self.found(entry).strategy, self.suite
         if grouping == "own" and not issubclass(kind, Prototypes):
             raise SuiteError(f"entry {entry.label!r}: {kind.name} has no groups of its own; leave `own` out")
-        rows, subset = self._subset(fraction, seed_index)
+        rows, subset = self._subset(entry, at)
         if grouping == "means" and not self._described(rows.labelled):
             raise SkipFraction("no labelled training record has a class, a sex and an age: no set has a mean")
-        parents = {"embed": self._embed(kind, fit, lead_set, rows)}
+        parents = {"embed": self._embed(kind, fit, at.lead_set, rows)}
         cell = GroupCell(
             corpus=self.corpus.fingerprint,
             split=self.use.split,
@@ -245,10 +276,10 @@ class CellMaker:
             grouping=grouping,
             attributes=kind.seeks(self.params(entry, kind)),
             edges=self.grid.edges,
-            lead_set=lead_set,
+            lead_set=at.lead_set,
             input=suite.input,
             suite_seed=suite.seed,
-            seed_index=seed_index,
+            seed_index=at.seed_index,
             threads=suite.threads,
             parents=parents | ({"fit": fit} if grouping == "own" else {}),
             code=stage_code("group"),
@@ -287,12 +318,6 @@ class CellMaker:
                 sources[found.strategy.name] = found.source
             self.plan.jobs[key] = Job(cell, self.corpus.folder, rows, self.device, sources)
         return key
-
-
-def _rows_hash(records: pd.DataFrame, *parts: np.ndarray) -> str:
-    ids = records["record"].to_numpy()
-    text = "|".join(",".join(sorted(ids[rows])) for rows in parts)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _strategy_code(found: Found, encoder: EncoderSpec, leads: int, samples: int) -> str:

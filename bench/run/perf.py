@@ -18,9 +18,9 @@ from bench.run.plan import Plan, Row
 from bench.run.provenance import process_facts
 from bench.run.registry import encoders, load_strategy
 from bench.run.store import Payload
-from bench.run.work import Job
+from bench.run.work import Job, fit_info
 from bench.train.budget import Budget
-from bench.train.build import Recipe, Setting, make_info, prepare_fit
+from bench.train.build import Recipe, Setting, prepare_fit
 from bench.train.fit import Fit, Seeds
 from bench.train.strategy import Strategy
 
@@ -71,10 +71,7 @@ def _fit(plan: Plan, row: Row) -> Fit | None:
 
 
 def _prepared(corpus: PreparedCorpus, job: Job, cell: FitCell, kind: type[Strategy], budget: Budget) -> Fit:
-    count = len(job.rows.labelled if kind.labelled_only else job.rows.train)
-    info = make_info(
-        corpus, cell.input, cell.lead_set, count, cell.task, budget.steps, cell.counts, cell.edges
-    )
+    info = fit_info(corpus, cell.model_copy(update={"budget": budget}), job.rows, kind)
     encoder = encoders()[cell.encoder.name]
     recipe = Recipe(kind, encoder, cell.encoder.arguments, cell.strategy.params, info)
     setting = Setting(cell.input, cell.lead_set, job.rows, cell.task, budget, Seeds(0, 0), cell.precision)

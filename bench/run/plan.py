@@ -1,11 +1,12 @@
 """From suites to a plan: validate, audit, expand, link. Pure: the same suites and corpora, the same keys."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from bench.data.corpus import PreparedCorpus
 from bench.data.splits import SkipFraction
-from bench.run.expand import CellMaker
+from bench.run.expand import At, CellMaker
+from bench.run.ground import Ground
 from bench.run.planned import Plan, Row
 from bench.run.registry import Registry
 from bench.run.suite import CorpusUse, Entry, Suite
@@ -31,9 +32,13 @@ def make_plan(
     """
     plan = Plan(list(suites), dict(corpora))
     for suite in plan.suites:
-        for use in suite.corpora:
-            corpus = corpora[corpus_id(suite, use)]
-            _Expansion(CellMaker(plan, suite, use, corpus, registry, device)).expand()
+        grounds = [Ground(suite, use, corpora[corpus_id(suite, use)]) for use in suite.corpora]
+        for variant in suite.encoder_variants or ({},):
+            makers = [CellMaker(plan, ground, suite, registry, device, variant) for ground in grounds]
+            by_corpus = {cells.use.corpus: cells for cells in reversed(makers)}
+            for cells in makers:
+                if cells.use.evaluate:
+                    _Expansion(cells, [by_corpus[name] for name in cells.use.sources]).expand()
     return plan
 
 
@@ -44,43 +49,84 @@ def corpus_id(suite: Suite, use: CorpusUse) -> str:
     return f"{use.corpus}@{spec.rate}{band}"
 
 
-class _Expansion:
-    """The rows of one suite on one corpus."""
+@dataclass(frozen=True)
+class _Evaluation:
+    """What is evaluated of an entry: a grouping, or scores, clean or under noise."""
 
-    def __init__(self, cells: CellMaker) -> None:
-        self.cells, self.plan = cells, cells.plan
+    fraction: float
+    grouping: str = ""
+    noise: int = 0
+
+
+class _Expansion:
+    """The rows of one suite on one corpus, pre-trained there or on one of its sources."""
+
+    def __init__(self, cells: CellMaker, sources: list[CellMaker]) -> None:
+        self.cells, self.plan, self.sources = cells, cells.plan, sources
         self.suite, self.use, self.corpus = cells.suite, cells.use, cells.corpus
+        self.entries = {entry.label: entry for entry in self.suite.entries}
 
     def expand(self) -> None:
         """Add this suite's rows and cells on this corpus to the plan."""
-        entries = {entry.label: entry for entry in self.suite.entries}
-        for entry in entries.values():
-            for trained in self.suite.lead_sets:
-                for evaluated in self.suite.eval_lead_sets or (trained,):
-                    for seed_index in range(self.suite.seeds):
-                        for fraction, grouping in self._evaluations(entry):
-                            self._row(entry, entries, trained, evaluated, seed_index, fraction, grouping)
+        for entry in self.entries.values():
+            for source in self._sources(entry):
+                for trained in self.suite.lead_sets:
+                    for evaluated in self.suite.eval_lead_sets or (trained,):
+                        for seed_index in range(self.suite.seeds):
+                            for what in self._evaluations(entry, source):
+                                at = At(trained, seed_index, what.fraction)
+                                self._row(entry, source, at, evaluated, what)
 
-    def _evaluations(self, entry: Entry) -> list[tuple[float, str]]:
-        """(label fraction, grouping) of an entry; grouping '' stands for scores."""
+    def _sources(self, entry: Entry) -> list[CellMaker | None]:
+        """Here, and wherever else the entry's first fit may be made."""
+        first = entry
+        while first.init:
+            first = self.entries[first.init]
+        kind = self.cells.found(first).strategy
+        moves = entry.transfer != "never" and kind.trained and kind.uses_encoder
+        return [*([None] if entry.transfer != "only" else []), *(self.sources if moves else [])]
+
+    def _evaluations(self, entry: Entry, source: CellMaker | None) -> Iterator[_Evaluation]:
         fractions = entry.fractions or self.suite.label_fractions
-        scores = [(fraction, "") for fraction in fractions] if self.suite.scores else []
+        if self.suite.scores:
+            yield from (_Evaluation(fraction) for fraction in fractions)
+        if source is not None:
+            return
+        classifies = issubclass(self.cells.found(entry).strategy, Classifier)
+        if self.suite.scores and classifies and entry.noise:
+            yield from (_Evaluation(max(fractions), noise=level) for level in self.suite.noise_levels)
         groupings = self.suite.groupings if entry.groupings is None else entry.groupings
-        return scores + [(max(fractions), grouping) for grouping in groupings]
+        yield from (_Evaluation(max(fractions), grouping) for grouping in groupings)
 
-    def _row(
-        self,
-        entry: Entry,
-        entries: dict[str, Entry],
-        lead_set: str,
-        eval_lead_set: str,
-        seed_index: int,
-        fraction: float,
-        grouping: str,
-    ) -> None:
-        found = self.cells.found(entry)
-        kind = found.strategy
-        described = Row(
+    def _row(self, entry: Entry, source: CellMaker | None, at: At, evaluated: str, what: _Evaluation) -> None:
+        described = self._described(entry, source, at, evaluated, what)
+        reason = self._unfit(entry, at.lead_set, evaluated, what)
+        if reason:
+            self.plan.rows.append(replace(described, skipped=reason))
+            return
+        try:
+            fit, judged = self._fit(entry, source, at), replace(at, lead_set=evaluated)
+            if what.grouping:
+                key = self.cells.group(entry, what.grouping, fit, judged)
+            else:
+                key = self.cells.predict(entry, fit, judged, described.readout, what.noise)
+            self.plan.rows.append(replace(described, key=key, fit_key=fit))
+        except SkipFraction as skipped:
+            self.plan.rows.append(replace(described, skipped=str(skipped)))
+
+    def _fit(self, entry: Entry, source: CellMaker | None, at: At) -> str:
+        """The fit that is judged: made here, from one made elsewhere, or elsewhere as it is."""
+        if source is None or entry.init:
+            return self.cells.fit(entry, self.entries, at, source)
+        return source.fit(entry, self.entries, replace(at, fraction=1.0), judge=self.cells.ground)
+
+    def _described(
+        self, entry: Entry, source: CellMaker | None, at: At, evaluated: str, what: _Evaluation
+    ) -> Row:
+        cells, found = self.cells, self.cells.found(entry)
+        kind, overlap = found.strategy, self.cells.overlaps(entry, self.entries)
+        by, elsewhere = cells.fractions_by(entry), source.corpus.name if source else ""
+        return Row(
             suite=self.suite.name,
             scale=self.suite.scale,
             corpus=self.corpus.name,
@@ -90,43 +136,52 @@ class _Expansion:
             kind=self.corpus.tasks[self.use.task].kind,
             label=entry.label,
             strategy=entry.strategy,
-            strategy_title=_title(entry, kind),
-            origin=found.kind,
+            strategy_title=_marked(_title(entry, kind), elsewhere, overlap),
+            origin="overlap" if overlap else "transfer" if source else found.kind,
             recipe=entry.recipe or "",
-            needs=tuple(sorted(f.value for f in self.cells.needs(entry, entries))),
+            needs=tuple(sorted(f.value for f in cells.needs(entry, self.entries))),
             needs_at_test=tuple(sorted(f.value for f in kind.needs_at_test)),
-            readout="classifier" if issubclass(kind, Classifier) else kind.readout,
-            encoder=self.suite.encoder.name,
+            readout=self._readout(entry, source),
+            encoder=self._encoder(),
             split=self.use.split.title(),
-            lead_set=lead_set,
-            eval_lead_set=eval_lead_set,
-            fraction=fraction,
-            seed_index=seed_index,
+            lead_set=at.lead_set,
+            eval_lead_set=evaluated,
+            fraction=at.fraction,
+            seed_index=at.seed_index,
             paper=kind.paper,
-            deviations=self._deviations(entry, entries, kind),
+            deviations=self._deviations(entry, kind, source),
             uses_encoder=kind.uses_encoder,
-            grouping=grouping,
-            attributes=kind.seeks(self.cells.params(entry, kind)) if grouping else (),
+            grouping=what.grouping,
+            attributes=kind.seeks(cells.params(entry, kind)) if what.grouping else (),
+            source=elsewhere,
+            overlap=overlap,
+            noise=what.noise,
+            fractions_by=by,
         )
-        reason = ""
-        if self.cells.channels(entry, lead_set) != self.cells.channels(entry, eval_lead_set):
-            reason = f"an encoder trained on {lead_set} cannot read {eval_lead_set}"
-        if grouping and kind.readout == "boosting":
-            reason = "what it gives the read-out is a table with gaps, not an embedding to group"
-        if reason:
-            self.plan.rows.append(replace(described, skipped=reason))
-            return
-        try:
-            fit = self.cells.fit(entry, entries, lead_set, seed_index, fraction)
-            if grouping:
-                key = self.cells.group(entry, grouping, fit, eval_lead_set, seed_index, fraction)
-            else:
-                key = self.cells.predict(kind, fit, eval_lead_set, seed_index, fraction)
-            self.plan.rows.append(replace(described, key=key, fit_key=fit))
-        except SkipFraction as reason:
-            self.plan.rows.append(replace(described, skipped=str(reason)))
 
-    def _deviations(self, entry: Entry, entries: dict[str, Entry], kind: type[Strategy]) -> tuple[str, ...]:
+    def _readout(self, entry: Entry, source: CellMaker | None) -> str:
+        """A classifier of another corpus's classes is judged by its embedding."""
+        kind = self.cells.found(entry).strategy
+        if issubclass(kind, Classifier):
+            return "probe" if source and not entry.init else "classifier"
+        return kind.readout
+
+    def _encoder(self) -> str:
+        """Its name, with its arguments where the suite has it with several sets of them."""
+        names = {name for variant in self.suite.encoder_variants for name in variant}
+        spec = self.suite.encoder
+        told = ", ".join(f"{name} {spec.arguments[name]}" for name in sorted(names) if name in spec.arguments)
+        return f"{spec.name} ({told})" if told else spec.name
+
+    def _unfit(self, entry: Entry, trained: str, evaluated: str, what: _Evaluation) -> str:
+        """Why an evaluation makes no sense; empty where it does."""
+        if self.cells.channels(entry, trained) != self.cells.channels(entry, evaluated):
+            return f"an encoder trained on {trained} cannot read {evaluated}"
+        if what.grouping and self.cells.found(entry).strategy.readout == "boosting":
+            return "what it gives the read-out is a table with gaps, not an embedding to group"
+        return ""
+
+    def _deviations(self, entry: Entry, kind: type[Strategy], source: CellMaker | None) -> tuple[str, ...]:
         """The strategy's own, what the recipe sets, and what the fit starts from."""
         lines = list(kind.deviations)
         changes = {**self.cells.recipe(entry, kind), **entry.params}
@@ -134,12 +189,26 @@ class _Expansion:
             what = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in changes.items())
             lines.append(f"Set here: {what}.")
         if entry.init:
-            init = entries[entry.init]
+            init = self.entries[entry.init]
             lines.append(f"Starts from the fit of {_title(init, self.cells.found(init).strategy)}.")
+        if source:
+            lines.append(f"Pre-trained on {source.corpus.name}, with all labels there where it reads labels.")
+            lines += self._left_out(source)
         return tuple(lines)
+
+    def _left_out(self, source: CellMaker) -> list[str]:
+        gone = len(source.corpus.records) - len(source.ground.cleared_for(self.cells.ground))
+        return [f"{gone:,} records of {source.corpus.name} left out: their patients are evaluated here."] * (
+            gone > 0
+        )
 
 
 def _title(entry: Entry, kind: type[Strategy]) -> str:
     """The entry's own title, or the strategy's, with the label where that says more."""
     plain = kind.title if entry.label == entry.strategy else f"{kind.title} ({entry.label})"
     return entry.title or plain
+
+
+def _marked(title: str, source: str, overlap: bool) -> str:
+    """A title that tells what the encoder saw elsewhere, or should not have seen."""
+    return title + (f", from {source}" if source else "") + (", saw test ECGs" if overlap else "")

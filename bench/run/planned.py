@@ -17,6 +17,10 @@ class Row:
         skipped: why it cannot run.
         grouping: 'own', 'means' or 'kmeans'; '' where the downstream classes are scored.
         attributes: whose groups are judged.
+        source: corpus whose fit is evaluated, where it is another one than `corpus`.
+        overlap: its label-free pre-training also saw the ECGs of validation and test, to measure that leak.
+        noise: level of physiological noise added to the test windows; 0: none.
+        fractions_by: what label fractions are shares of.
     """
 
     suite: str
@@ -48,6 +52,10 @@ class Row:
     uses_encoder: bool = True
     grouping: str = ""
     attributes: tuple[str, ...] = ()
+    source: str = ""
+    overlap: bool = False
+    noise: int = 0
+    fractions_by: str = "patients"
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """Suites: what to run, as data. Frozen, closed (an unknown name is an error), with one set of overrides a scale."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,8 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from bench.data.leads import LEAD_SETS
 from bench.data.splits import SplitSpec
+from bench.nn.noise import LEVELS
 from bench.run.cell import EncoderSpec
 from bench.train.budget import Budget, InputSpec
+
+_MORE_AXES = ("encoder_variants", "noise_levels")
 
 HERE = Path(__file__).resolve().parents[1]
 
@@ -25,12 +28,18 @@ class _Frozen(BaseModel):
 
 Grouping = Literal["own", "means", "kmeans"]
 
+FractionsBy = Literal["patients", "folds", "frames"]
+"""What a label fraction is a share of: patients by class; nested folds, and patients of the first one below it;
+or windows of single leads, drawn one by one whoever's they are (CLOCS)."""
+
 
 class CorpusUse(_Frozen):
     """A corpus, its downstream task and split.
 
     Attributes:
         input, encoder: in place of the suite's, on this corpus; budget: overrides of it.
+        sources: corpora of the suite whose fits are evaluated here too (transfer).
+        evaluate: False: strategies are only pre-trained on it, for others to be evaluated on.
     """
 
     corpus: str
@@ -39,6 +48,8 @@ class CorpusUse(_Frozen):
     input: InputSpec | None = None
     encoder: EncoderSpec | None = None
     budget: dict[str, Any] = {}
+    sources: tuple[str, ...] = ()
+    evaluate: bool = True
 
 
 def _assert_fractions(fractions: tuple[float, ...]) -> None:
@@ -61,6 +72,11 @@ class Entry(_Frozen):
         encoder: overrides of the encoder's arguments.
         fractions: only these label fractions; None: the suite's.
         groupings: read-outs into groups; None: the suite's.
+        fractions_by: in place of the suite's.
+        transfer: where the corpora have `sources`, it is evaluated as pre-trained there too, 'never' or 'only' so.
+        noise: it is also tested under the suite's noise levels, if it is a classifier.
+        overlap: pre-train on the ECGs of validation and test too (labels are never read), only to measure what
+            that leak is worth; what starts from it inherits the mark.
     """
 
     strategy: str
@@ -73,6 +89,10 @@ class Entry(_Frozen):
     encoder: dict[str, Any] = {}
     fractions: tuple[float, ...] | None = None
     groupings: tuple[Grouping, ...] | None = None
+    fractions_by: FractionsBy | None = None
+    transfer: Literal["also", "never", "only"] = "also"
+    noise: bool = True
+    overlap: bool = False
 
     @model_validator(mode="before")
     @classmethod
@@ -98,7 +118,10 @@ class Suite(_Frozen):
         seed: every random number of the suite derives from it; `seeds`: how many seed indices.
         budgets: overrides of the budget by entry label, on top of the entry's own (a scale's learning rates, say).
         lead_sets: trained; `eval_lead_sets`: evaluated, by default the trained one.
-        label_fractions: shares of the training patients whose labels are visible.
+        encoders: in place of the suite's, for single entries by label; what starts from an entry has its encoder.
+        encoder_variants: arguments of the encoder, everything runs with each set of them; none: as it is.
+        label_fractions: shares of the training part whose labels are visible; fractions_by: shares of what.
+        noise_levels: of physiological noise under which classifiers are also tested, at their largest fraction.
         leave_out: labels of entries that are not run at this scale.
         scores: score the downstream classes by each strategy's read-out.
         groupings: read-outs into groups, at each entry's largest label fraction: the strategy's 'own'
@@ -115,12 +138,16 @@ class Suite(_Frozen):
     corpora: tuple[CorpusUse, ...]
     input: InputSpec
     encoder: EncoderSpec
+    encoders: dict[str, EncoderSpec] = {}
+    encoder_variants: tuple[dict[str, Any], ...] = ()
     entries: tuple[Entry, ...]
     budget: Budget
     budgets: dict[str, dict[str, Any]] = {}
     lead_sets: tuple[str, ...] = ("all-12",)
     eval_lead_sets: tuple[str, ...] = ()
     label_fractions: tuple[float, ...] = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
+    fractions_by: FractionsBy = "patients"
+    noise_levels: tuple[int, ...] = ()
     leave_out: tuple[str, ...] = ()
     scores: bool = True
     groupings: tuple[Grouping, ...] = ()
@@ -139,14 +166,17 @@ class Suite(_Frozen):
                 raise ValueError(f"entry {entry.label!r} starts from {entry.init!r}, which is no entry")
             if self._cyclic(entry):
                 raise ValueError(f"entry {entry.label!r} starts from itself")
-        for what in ("corpora", "lead_sets", "eval_lead_sets", "label_fractions", "groupings"):
+        for what in ("corpora", "lead_sets", "eval_lead_sets", "label_fractions", "groupings", *_MORE_AXES):
             values = [str(value) for value in getattr(self, what)]
             if len(set(values)) < len(values):
                 raise ValueError(f"{what} names something twice")
-        specs = [self.input, *(use.input for use in self.corpora if use.input)]
-        if self.scores and any(spec.aggregation == "none" for spec in specs):
-            raise ValueError("input.aggregation 'none' gives no record a score; set `scores: false`")
-        for what, named in (("budgets", self.budgets), ("leave_out", self.leave_out)):
+        self._assert_frames()
+        self._assert_sources()
+        bad = [level for level in self.noise_levels if level not in LEVELS]
+        if bad:
+            raise ValueError(f"noise level {bad[0]} is none of {', '.join(map(str, LEVELS))}")
+        everywhere = {"budgets": self.budgets, "leave_out": self.leave_out, "encoders": self.encoders}
+        for what, named in everywhere.items():
             unknown = [label for label in named if label not in labels]
             if unknown:
                 raise ValueError(f"{what} names {unknown[0]!r}, which is no entry")
@@ -159,10 +189,33 @@ class Suite(_Frozen):
         _assert_fractions(self.label_fractions)
         return self
 
-    def on(self, use: CorpusUse) -> "Suite":
-        """The suite as it runs on one of its corpora."""
+    def _assert_frames(self) -> None:
+        """Frames can be drawn only where each is judged by itself."""
+        framed = "frames" in (self.fractions_by, *(entry.fractions_by for entry in self.entries))
+        specs = [use.input or self.input for use in self.corpora]
+        if framed and any(spec.aggregation != "none" for spec in specs):
+            raise ValueError(
+                "fractions_by 'frames' needs input.aggregation 'none': each frame is judged by itself"
+            )
+
+    def _assert_sources(self) -> None:
+        """Sources are other corpora of the suite, and something is evaluated."""
+        named = {use.corpus for use in self.corpora}
+        for use in self.corpora:
+            strange = [source for source in use.sources if source not in named - {use.corpus}]
+            if strange:
+                raise ValueError(
+                    f"corpus {use.corpus!r}: source {strange[0]!r} is no other corpus of the suite"
+                )
+        if not any(use.evaluate for use in self.corpora):
+            raise ValueError("no corpus is evaluated")
+
+    def on(self, use: CorpusUse, variant: Mapping[str, Any] | None = None) -> "Suite":
+        """The suite as it runs on one of its corpora, with one of its sets of encoder arguments."""
         budget = _merged(self.budget, use.budget, f"suite {self.name!r}: budget of corpus {use.corpus!r}")
-        changes = {"input": use.input or self.input, "encoder": use.encoder or self.encoder, "budget": budget}
+        spec = use.encoder or self.encoder
+        encoder = spec.model_copy(update={"arguments": {**spec.arguments, **(variant or {})}})
+        changes = {"input": use.input or self.input, "encoder": encoder, "budget": budget}
         return self.model_copy(update=changes)
 
     def _cyclic(self, entry: Entry) -> bool:
@@ -222,6 +275,17 @@ def corpus_use(name: str, scale: str, corpus: str) -> CorpusUse:
             return CorpusUse.model_validate({**use, "corpus": corpus})
     known = ", ".join(sorted({use["corpus"].removesuffix("-sim") for use in uses}))
     raise SuiteError(f"suite {name!r} does not run on {corpus!r}; it runs on: {known} (or NAME-sim)")
+
+
+def sources_of(use: CorpusUse, present: Set[str], asked: tuple[str, ...]) -> tuple[str, ...]:
+    """Which corpora's fits are evaluated on one: the suite's sources that are there, and those asked for.
+
+    Args:
+        present: corpora that are run.
+    """
+    base = {name.removesuffix("-sim"): name for name in sorted(present)}
+    own = [base[name.removesuffix("-sim")] for name in use.sources if name.removesuffix("-sim") in base]
+    return tuple(dict.fromkeys(name for name in (*own, *asked) if name != use.corpus))
 
 
 def _read(name: str) -> dict[str, Any]:

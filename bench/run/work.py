@@ -29,7 +29,7 @@ from bench.evaluate.group import (
     ranking_table,
     value_names,
 )
-from bench.evaluate.predict import predict_from_classifier, predict_from_embeddings
+from bench.evaluate.predict import Judged, predict_from_classifier, predict_from_embeddings
 from bench.evaluate.result import Result
 from bench.run.cell import AnyCell, EmbedCell, FitCell, GroupCell, PredictCell
 from bench.run.provenance import cell_provenance
@@ -145,10 +145,7 @@ def _fit(
 ) -> tuple[dict[str, bytes], dict[str, float]]:
     corpus = open_corpus(job.corpus)
     kind = load_strategy(cell.strategy.name, job.sources.get(cell.strategy.name))
-    count = len(job.rows.labelled if kind.labelled_only else job.rows.train)
-    info = make_info(
-        corpus, cell.input, cell.lead_set, count, cell.task, cell.budget.steps, cell.counts, cell.edges
-    )
+    info = fit_info(corpus, cell, job.rows, kind)
     recipe = Recipe(kind, encoders()[cell.encoder.name], cell.encoder.arguments, cell.strategy.params, info)
     device = torch.device(job.device)
     built = {role: restore(payload, job.sources, device) for role, payload in parents.items()}
@@ -171,6 +168,14 @@ def _fit(
     files = {"state.pt": to_bytes(fitted.strategy.state_dict()), "fit.json": _json(described)}
     files["health.csv"] = fitted.health.to_csv(index=False).encode()
     return files, {"fit_seconds": round(seconds, 4)}
+
+
+def fit_info(corpus: PreparedCorpus, cell: FitCell, rows: Rows, kind: type[Strategy]) -> Info:
+    """What the strategy of a fit cell is told of its training set."""
+    params, steps = kind.Params.model_validate(cell.strategy.params), cell.budget.steps
+    return make_info(
+        corpus, cell.input, cell.lead_set, rows, kind, params, cell.task, steps, cell.counts, cell.edges
+    )
 
 
 def restore(payload: Payload, sources: Mapping[str, Source], device: torch.device) -> Strategy:
@@ -201,7 +206,7 @@ def _embed(job: Job, cell: EmbedCell, parents: Mapping[str, Payload]) -> dict[st
 
 
 def _predict(job: Job, cell: PredictCell, parents: Mapping[str, Payload]) -> dict[str, bytes]:
-    corpus = open_corpus(job.corpus)
+    judged = Judged(open_corpus(job.corpus), cell.task, job.rows, cell.input, cell.lead_set)
     chosen: dict[str, float] = {}
     if cell.readout == "classifier":
         device = torch.device(job.device)
@@ -209,15 +214,11 @@ def _predict(job: Job, cell: PredictCell, parents: Mapping[str, Payload]) -> dic
         if not isinstance(classifier, Classifier):
             raise TypeError(f"{classifier.name} is no classifier")
         signals = _signals(job, cell.input, cell.lead_set)
-        result = predict_from_classifier(
-            classifier, corpus, cell.task, job.rows, cell.input, signals, cell.precision
-        )
+        result = predict_from_classifier(classifier, judged, signals, cell.precision, cell.noise)
     else:
         embeddings = np.load(io.BytesIO(parents["embed"]["embeddings.npy"]))
         seed = derive_seed(cell.suite_seed, "readout", cell.seed_index)
-        result, chosen = predict_from_embeddings(
-            embeddings, corpus, cell.task, job.rows, cell.readout, seed, cell.threads
-        )
+        result, chosen = predict_from_embeddings(embeddings, judged, cell.readout, seed, cell.threads)
     return {"scores.parquet": result.to_bytes(), "predict.json": _json(chosen)}
 
 

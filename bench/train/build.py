@@ -8,14 +8,23 @@ import numpy as np
 import pandas as pd
 import torch
 
-from bench.data.corpus import PreparedCorpus
+from bench.data.corpus import CorpusError, PreparedCorpus
 from bench.data.leads import lead_set
 from bench.nn.encoder import Encoder
 from bench.train.budget import Budget, InputSpec
 from bench.train.fit import Fit, Seeds, count_parameters, random_state
-from bench.train.inputs import Signals, TrainingSet, load_signals, record_fields, training_set
+from bench.train.inputs import (
+    Signals,
+    TrainingSet,
+    load_signals,
+    long_enough,
+    record_fields,
+    training_frames,
+    training_set,
+)
 from bench.train.prototypes import AttributeGrid
-from bench.train.strategy import Field, Info, Strategy
+from bench.train.strategy import Draw, Field, Fields, Info, Strategy
+from bench.train.units import evaluation_instances
 
 
 @dataclass(frozen=True)
@@ -25,6 +34,8 @@ class Rows:
     Attributes:
         train: what a label-free fit trains on; labelled: the label subset of it; val, test: whole parts;
             val_subset: the validation records of the same label fraction.
+        frames: positions of the labelled units among the corpus's evaluation instances, where labels are drawn by
+            frame and not by record; None: every unit of the labelled records.
     """
 
     train: np.ndarray
@@ -32,6 +43,7 @@ class Rows:
     val: np.ndarray
     val_subset: np.ndarray
     test: np.ndarray
+    frames: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -58,21 +70,30 @@ def make_info(
     corpus: PreparedCorpus,
     spec: InputSpec,
     lead_set_name: str,
-    instances: int,
+    rows: Rows,
+    kind: type[Strategy],
+    params: Any,
     task: str | None,
     steps: int,
     counts: tuple[int, int, int] | None = None,
     edges: tuple[float, ...] | None = None,
 ) -> Info:
-    """What a strategy may know before it is built."""
-    leads = lead_set(lead_set_name)
-    samples = spec.window or int(corpus.records["length"].iloc[0])
+    """What a strategy may know before it is built.
+
+    Args:
+        rows: of which it sees the labelled ones, or all of part train.
+        params: of the strategy, as its own frozen object.
+    """
+    leads, draw = len(lead_set(lead_set_name)), kind.draws(params)
+    samples = window_of(corpus, spec)
+    alone = spec.instance == "lead"
     known = corpus.tasks[task] if task else None
     return Info(
-        leads=1 if spec.instance == "lead" else len(leads),
+        leads=1 if alone else leads,
         samples=samples,
         rate=spec.rate,
-        instances=instances * (len(leads) if spec.instance == "lead" else 1),
+        instances=_count(corpus, rows, kind, draw, samples) * (leads if alone and not draw.all_leads else 1),
+        drawn=(1 if alone and not draw.all_leads else leads, samples * draw.windows),
         classes=known.classes if known else (),
         kind=known.kind if known else "single",
         tasks={name: len(t.classes) for name, t in corpus.tasks.items()} if task else {},
@@ -80,6 +101,26 @@ def make_info(
         counts=counts or (0, 0, 0),
         edges=edges or (),
     )
+
+
+def window_of(corpus: PreparedCorpus, spec: InputSpec) -> int:
+    """Samples of an evaluation window.
+
+    Raises:
+        CorpusError: whole records are asked for and lengths differ.
+    """
+    lengths = corpus.records["length"].to_numpy()
+    if spec.window is None and lengths.min() < lengths.max():
+        raise CorpusError(
+            f"records of {corpus.name} are {lengths.min()} to {lengths.max()} samples long; set input.window"
+        )
+    return spec.window or int(lengths[0])
+
+
+def _count(corpus: PreparedCorpus, rows: Rows, kind: type[Strategy], draw: Draw, window: int) -> int:
+    """Records that a fit draws from."""
+    which = rows.labelled if kind.labelled_only else rows.train
+    return len(long_enough(corpus.records["length"].to_numpy(), which, draw, window))
 
 
 def attribute_grid(corpus: PreparedCorpus, task: str, rows: np.ndarray) -> AttributeGrid:
@@ -134,14 +175,23 @@ def prepare_fit(
 ) -> Fit:
     """A fit ready to run; `signals`: the corpus already on the device, else it is put there."""
     kind, rows, spec, budget = recipe.strategy, setting.rows, setting.input, setting.budget
-    needs = kind.needs_with(kind.Params.model_validate(recipe.params))
+    params = kind.Params.model_validate(recipe.params)
+    needs, draw = kind.needs_with(params), kind.draws(params)
     signals = signals or load_signals(corpus, spec, lead_set(setting.lead_set), device, rows.train)
+    lengths = corpus.records["length"].to_numpy()
+
+    def fields(which: np.ndarray, known: np.ndarray) -> Fields:
+        return record_fields(corpus, which, needs, kind.name, setting.task, known, device)
 
     def instances(which: np.ndarray, known: np.ndarray) -> TrainingSet:
-        fields = record_fields(corpus, which, needs, kind.name, setting.task, known, device)
-        return training_set(signals, which, fields, spec)
+        which = long_enough(lengths, which, draw, signals.window)
+        return training_set(signals, which, fields(which, known), spec, draw)
 
-    train = instances(rows.labelled if kind.labelled_only else rows.train, rows.labelled)
+    if rows.frames is not None and kind.labelled_only:
+        units = evaluation_instances(lengths, signals.window, signals.flat.shape[1], spec).at(rows.frames)
+        train = training_frames(signals, units, fields(units.record, units.record))
+    else:
+        train = instances(rows.labelled if kind.labelled_only else rows.train, rows.labelled)
     held_out = None
     if budget.selection == "best_val_loss":
         validation = rows.val_subset if Field.LABELS in needs else rows.val

@@ -12,6 +12,7 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from bench.nn.encoder import Encoder
 from bench.train.budget import Budget
 from bench.train.health import effective_rank, spread
 from bench.train.inputs import TrainingSet
@@ -146,7 +147,13 @@ class Fit:
         if data.lead is not None:
             leads = data.lead.to(batch.index.device)[batch.index][views.source][:, None]
         scaled = data.signals.scaled(views.signal, batch.record[views.source], leads)
-        return self.strategy.loss(batch, Views(scaled, views.source, views.group, views.leads), step)
+        before = self.tally.views
+        loss = self.strategy.loss(batch, Views(scaled, views.source, views.group, views.leads), step)
+        if (
+            self._counting and self.tally.views == before
+        ):  # it reads the encoder's sequence, not its embedding
+            self._count(scaled)
+        return loss
 
     def _next_index(self) -> Tensor:
         if self.epoch < 0 or self.position + self.batch > len(self.permutation):
@@ -185,9 +192,12 @@ class Fit:
 
     def _observe(self, module: torch.nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         if self._counting:
-            self.tally.views += len(inputs[0])
-            self.tally.lead_samples += inputs[0].numel()
+            self._count(inputs[0])
             self._seen = output.detach()
+
+    def _count(self, signal: Tensor) -> None:
+        self.tally.views += len(signal)
+        self.tally.lead_samples += signal.numel()
 
     def _record(self, loss: Loss, step: Step) -> None:
         every = max(1, self.budget.steps // HEALTH_POINTS)
@@ -306,7 +316,7 @@ def random_state(
 
 
 def use_precision(strategy: Strategy, precision: str, device: torch.device) -> None:
-    """Let the encoder compute in bf16 where asked; what it returns is float32, and so is everything after.
+    """Let every encoder compute in bf16 where asked; what it returns is float32, and so is everything after.
 
     Raises:
         ValueError: unknown precision.
@@ -323,8 +333,10 @@ def use_precision(strategy: Strategy, precision: str, device: torch.device) -> N
 
         return call
 
-    encoder: Any = strategy.encoder
-    encoder.forward, encoder.sequence = wrapped(encoder.forward), wrapped(encoder.sequence)
+    encoders: list[Any] = [module for module in strategy.modules() if isinstance(module, Encoder)]
+    for encoder in encoders:  # target encoders too
+        for name in ("forward", "sequence", "context"):
+            setattr(encoder, name, wrapped(getattr(encoder, name)))
 
 
 def count_parameters(strategy: Strategy) -> dict[str, int]:

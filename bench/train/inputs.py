@@ -9,7 +9,12 @@ from torch import Tensor
 
 from bench.data.corpus import ATTRIBUTES, CorpusError, PreparedCorpus
 from bench.train.budget import InputSpec
-from bench.train.strategy import Batch, Field, Fields
+from bench.train.description import Draw
+from bench.train.fields import Field, Fields
+from bench.train.strategy import Batch
+from bench.train.units import Instances
+
+ONE_WINDOW = Draw()
 
 _SEX = {"male": 0, "female": 1}
 
@@ -22,8 +27,8 @@ class Signals:
         flat: (all samples, C) int16 microvolts.
         offset, length: (R,) int64, where each record lies in `flat`.
         shift, scale: (R, C) float32 millivolts; scaled = (signal - shift) / scale.
-        window: samples of an instance.
-        ragged: some record is shorter than the window, so that gathering must pad.
+        window: samples of an evaluated instance.
+        shortest: samples of the shortest record; beyond them gathering must pad.
     """
 
     flat: Tensor
@@ -32,16 +37,17 @@ class Signals:
     shift: Tensor
     scale: Tensor
     window: int
-    ragged: bool
+    shortest: int
     device: torch.device
 
-    def gather(self, record: Tensor, start: Tensor) -> Tensor:
-        """(B, C, window) float32 millivolts from `start` (B,) on, zero beyond the record's end."""
-        steps = torch.arange(self.window, device=self.flat.device)
+    def gather(self, record: Tensor, start: Tensor, windows: int = 1) -> Tensor:
+        """(B, C, windows * window) float32 millivolts from `start` (B,) on, zero beyond the record's end."""
+        samples = windows * self.window
+        steps = torch.arange(samples, device=self.flat.device)
         position = start[:, None] + steps
         place = (self.offset[record][:, None] + position).clamp_max(len(self.flat) - 1)
         signal = self.flat[place].to(self.device).transpose(1, 2).to(torch.float32).contiguous()
-        if self.ragged:
+        if samples > self.shortest:
             inside = position < self.length[record][:, None]
             signal = signal * inside[:, None].to(self.device)
         return signal * 1e-3
@@ -94,7 +100,7 @@ def load_signals(
         torch.tensor(shift, dtype=torch.float32, device=device),
         torch.tensor(scale, dtype=torch.float32, device=device),
         window,
-        bool((lengths < window).any()),
+        int(lengths.min()),
         device,
     )
 
@@ -137,9 +143,11 @@ class TrainingSet:
     """Instances a fit draws from.
 
     Attributes:
-        record: (R,) int64, record row of each instance; `lead` (R,) its channel, None for whole records.
+        record: (R,) int64, record row of each instance; `lead` (R,) its channel, None for all leads.
         fields: the strategy's declared fields, one row an instance.
         random_start: draw a new start for every draw, else start at 0.
+        windows: evaluation windows that an instance is long.
+        start: (R,) where instances begin that have a fixed place; None: as `random_start` says.
     """
 
     signals: Signals
@@ -147,6 +155,8 @@ class TrainingSet:
     lead: Tensor | None
     fields: Fields
     random_start: bool
+    windows: int = 1
+    start: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.record)
@@ -154,21 +164,27 @@ class TrainingSet:
     def draw(self, index: Tensor, generator: torch.Generator | None) -> Batch:
         """The instances at `index`, in millivolts; `generator` (host) picks the starts, None starts at 0."""
         record = self.record[index]
-        start = torch.zeros_like(record)
-        if self.random_start and generator is not None:
-            room = (self.signals.length[record] - self.signals.window).clamp_min(0) + 1
-            start = (torch.rand(len(index), generator=generator).to(room.device) * room).long()
-        signal = self.signals.gather(record, start)
+        signal = self.signals.gather(record, self._starts(index, generator), self.windows)
         if self.lead is not None:
             rows = torch.arange(len(index), device=signal.device)
             signal = signal[rows, self.lead[index].to(signal.device)][:, None]
         index, record = index.to(signal.device), record.to(signal.device)
         return Batch(signal, index, record, self.fields.take(index))
 
+    def _starts(self, index: Tensor, generator: torch.Generator | None) -> Tensor:
+        """(B,) first sample of each instance."""
+        if self.start is not None:
+            return self.start[index]
+        record = self.record[index]
+        if not self.random_start or generator is None:
+            return torch.zeros_like(record)
+        room = (self.signals.length[record] - self.windows * self.signals.window).clamp_min(0) + 1
+        return (torch.rand(len(index), generator=generator).to(room.device) * room).long()
+
     def scaled(self, batch: Batch) -> Batch:
-        """The same batch with its signal scaled."""
+        """The same batch with its signal scaled, of one window only, which is what is embedded."""
         leads = None if self.lead is None else self.lead.to(batch.index.device)[batch.index][:, None]
-        signal = self.signals.scaled(batch.signal, batch.record, leads)
+        signal = self.signals.scaled(batch.signal[..., : self.signals.window], batch.record, leads)
         return Batch(signal, batch.index, batch.record, batch.fields)
 
 
@@ -222,14 +238,40 @@ def training_set(
     rows: np.ndarray,
     fields: Fields,
     spec: InputSpec,
+    draw: Draw = ONE_WINDOW,
 ) -> TrainingSet:
-    """Instances of some records: one each, or one a lead."""
+    """Instances of some records: one each, or one a lead.
+
+    Args:
+        rows: of the corpus, none shorter than `draw` asks where that is more than a window.
+        fields: of these records.
+    """
     record = torch.tensor(rows, dtype=torch.int64, device=signals.offset.device)
     lead = None
-    if spec.instance == "lead":
+    if spec.instance == "lead" and not draw.all_leads:
         channels = signals.flat.shape[1]
         lead = torch.arange(channels, device=record.device).repeat(len(record))
         record = record.repeat_interleave(channels)
         repeat = torch.arange(len(rows)).repeat_interleave(channels)
         fields = fields.take(repeat.to(signals.device))
-    return TrainingSet(signals, record, lead, fields, spec.crop == "random")
+    return TrainingSet(signals, record, lead, fields, spec.crop == "random", draw.windows)
+
+
+def training_frames(signals: Signals, units: Instances, fields: Fields) -> TrainingSet:
+    """Instances at fixed places: windows, of one lead each where an instance is one.
+
+    Args:
+        fields: of the record of each.
+    """
+    place = signals.offset.device
+    record, start, lead = (
+        torch.tensor(column, dtype=torch.int64, device=place)
+        for column in (units.record, units.start, units.lead)
+    )
+    alone = bool(len(units)) and int(units.lead[0]) >= 0
+    return TrainingSet(signals, record, lead if alone else None, fields, random_start=False, start=start)
+
+
+def long_enough(lengths: np.ndarray, rows: np.ndarray, draw: Draw, window: int) -> np.ndarray:
+    """The rows whose records hold an instance; one window is padded where the record is shorter, more are not."""
+    return rows if draw.windows == 1 else rows[lengths[rows] >= draw.windows * window]

@@ -8,7 +8,7 @@ only. Letters: B records in the batch, C leads, T samples in time, N view rows, 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -18,6 +18,7 @@ from bench.data.corpus import ATTRIBUTES
 from bench.nn.encoder import Encoder
 from bench.nn.heads import projector
 from bench.nn.losses import multi_positive_nt_xent
+from bench.train.description import Draw, Info
 from bench.train.fields import Field, Fields, HasFields, UndeclaredField
 from bench.train.prototypes import GROUPED, Attribute, AttributeGrid, GroupParams, Prototypes
 
@@ -29,6 +30,7 @@ __all__ = [
     "AttributeGrid",
     "Batch",
     "Classifier",
+    "Draw",
     "Encoder",
     "Field",
     "Fields",
@@ -124,46 +126,6 @@ class Phase:
 
     share: float
     groups: list[dict[str, Any]]
-
-
-class Info(BaseModel):
-    """What a strategy may know of the training set before it is built.
-
-    Attributes:
-        leads: channels of the lead set.
-        samples: length of an instance.
-        rate: Hz.
-        instances: rows of the training set.
-        classes: names of the downstream classes; empty when the strategy declares no labels.
-        kind: 'single' or 'multi', the downstream task's kind.
-        tasks: number of classes of every task of the corpus.
-        steps: optimiser steps of the budget.
-        counts: number of classes, sexes and age bins; given to strategies that look for groups, else zeros.
-        edges: ages in years between the age bins; given to those of them that declare demographics.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    leads: int
-    samples: int
-    rate: int
-    instances: int
-    classes: tuple[str, ...] = ()
-    kind: Literal["single", "multi"] = "single"
-    tasks: dict[str, int] = {}
-    steps: int = 1
-    counts: tuple[int, int, int] = (0, 0, 0)
-    edges: tuple[float, ...] = ()
-
-    def grid(self) -> AttributeGrid:
-        """The attribute sets of the training set.
-
-        Raises:
-            ValueError: the strategy is told neither of classes nor of age bins.
-        """
-        if not (self.counts[0] and self.edges):
-            raise ValueError("no attribute sets: set `grouping` and declare Field.DEMOGRAPHICS in `needs`")
-        return AttributeGrid(classes=self.counts[0], edges=self.edges)
 
 
 class Params(BaseModel):
@@ -278,6 +240,11 @@ class Strategy(nn.Module):
     def encoder_leads(cls, leads: int, params: Any) -> int:
         """Channels its encoder takes when the lead set has `leads`."""
         return leads
+
+    @classmethod
+    def draws(cls, params: Any) -> Draw:
+        """What a training instance is: longer than an evaluated one, or of more leads."""
+        return Draw()
 
     def views(self, batch: Batch, generator: torch.Generator) -> Views:
         """Views of a batch, in millivolts; default: each instance as it is, once."""

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from bench.evaluate.result import Result, score_rows, targets_and_scores
-from bench.evaluate.windows import aggregate, over_records, record_windows
+from bench.evaluate.windows import aggregate, over_records
 from bench.train.budget import InputSpec
 from bench.train.inputs import load_signals, record_fields
+from bench.train.units import record_windows
 from tests.corpora import tiny_corpus
 
 

@@ -21,6 +21,8 @@ from bench.metrics.classification import (
     bootstrap_macro_auroc,
     classification_metrics,
     macro_auroc,
+    macro_auroc_10,
+    macro_auroc_half,
     patient_resamples,
 )
 
@@ -74,6 +76,61 @@ def test_no_class_left_is_nan() -> None:
     value, kept = macro_auroc(np.ones((3, 2)), np.random.default_rng(0).random((3, 2)))
     assert math.isnan(value)
     assert not kept.any()
+
+
+def test_an_undefined_class_counts_half() -> None:
+    targets = np.array([[1, 0, 1, 0], [0, 0, 1, 1], [1, 0, 1, 0]])
+    scores = np.array([[0.9, 0.1, 0.5, 0.7], [0.2, 0.4, 0.2, 0.6], [0.8, 0.3, 0.1, 0.1]])
+    assert macro_auroc_half(targets, scores) == pytest.approx(
+        (1.0 + 0.5 + 0.5 + 0.5) / 4
+    )  # 2nd, 3rd undefined
+    assert macro_auroc_half(np.ones((3, 2)), scores[:, :2]) == 0.5
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_the_other_macro_aurocs_equal_scikit_learn(seed: int) -> None:
+    targets, scores = _case(seed, records=40)
+    each, frequent = [], []
+    for k in range(4):
+        ones = int(targets[:, k].sum())
+        each.append(roc_auc_score(targets[:, k], scores[:, k]) if 0 < ones < 40 else 0.5)
+        frequent.append(10 <= ones <= 30)
+
+    value, kept = macro_auroc_10(targets, scores)
+
+    assert macro_auroc_half(targets, scores) == pytest.approx(np.mean(each), abs=1e-12)
+    assert kept.tolist() == frequent
+    expected = np.mean([area for area, enough in zip(each, frequent, strict=True) if enough] or [np.nan])
+    assert value == pytest.approx(expected, abs=1e-12, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("records", "ones", "kept"), [(30, 9, False), (30, 10, True), (30, 20, True), (30, 21, False)]
+)
+def test_ten_of_either_kind_are_enough(records: int, ones: int, kept: bool) -> None:
+    targets = (np.arange(records) < ones)[:, None]
+    value, found = macro_auroc_10(targets, -np.arange(records)[:, None])
+    assert found.tolist() == [kept]
+    assert value == 1 if kept else math.isnan(value)
+
+
+def test_classification_metrics_hold_all_three_macro_aurocs() -> None:
+    generator = np.random.default_rng(0)
+    targets = np.arange(60)[:, None] < np.array([0, 3, 10, 30])
+    scores = generator.random((60, 4))
+
+    result = classification_metrics(targets, scores, "multi", CLASSES)
+
+    each = [roc_auc_score(targets[:, k], scores[:, k]) for k in (1, 2, 3)]
+    assert (result["kept_classes"], result["kept_classes_10"]) == (3, 2)
+    assert (
+        result["macro_auroc"]
+        == pytest.approx(np.mean(each))
+        == pytest.approx(macro_auroc(targets, scores)[0])
+    )
+    assert result["macro_auroc_half"] == pytest.approx((0.5 + sum(each)) / 4)
+    assert result["macro_auroc_10"] == pytest.approx(np.mean(each[1:]))
 
 
 def test_scores_that_are_not_finite_are_refused() -> None:

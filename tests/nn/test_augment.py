@@ -266,6 +266,23 @@ def test_random_crop_of_full_and_excessive_length():
         random_crop(signal, 102, seeded())
 
 
+@pytest.mark.parametrize("shared", [True, False])
+def test_interpolate_draws_lines_between_samples(shared):
+    signal, rows = ecgs(3, 4, 30), (3, 1 if shared else 4, 12)
+    left, right = (torch.randint(30, rows, generator=seeded(seed)) for seed in (1, 2))
+    share = torch.rand(rows, generator=seeded(3), dtype=torch.float64)
+    points = augment.interpolate(signal, left, right, share)
+    for row, lead in np.ndindex(3, 4):
+        own = (row, 0 if shared else lead)
+        expected = (
+            signal[row, lead, left[own]] * (1 - share[own]) + signal[row, lead, right[own]] * share[own]
+        )
+        torch.testing.assert_close(points[row, lead], expected)
+    ends = augment.interpolate(signal, left, right, share.round())
+    at = torch.where(share.round() == 1, right, left).expand(3, 4, 12)
+    assert torch.equal(ends, signal.gather(2, at))
+
+
 def test_halves():
     first, last = halves(ramp(1, 1, 7))
     assert (first.flatten().tolist(), last.flatten().tolist()) == ([0, 1, 2], [4, 5, 6])

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from bench.nn.heads import LinearHead, projector
+from bench.nn.heads import LinearHead, classification_head, projector
 
 
 def test_no_projection_is_the_embedding_itself():
@@ -58,3 +58,46 @@ def test_linear_head_refuses_other_columns(built, given):
     tabular = None if given is None else torch.zeros(4, given)
     with pytest.raises(ValueError, match=f"{given or 0} tabular columns: this head was built for {built}"):
         LinearHead(5, 3, built)(torch.zeros(4, 5), tabular)
+
+
+@pytest.mark.parametrize(
+    ("kind", "dim", "parameters"),
+    [("mlp", 1536, 827_463), ("linear", 1536, 109_127), ("linear", 512, 36_423)],
+)
+def test_published_sizes_for_71_classes(kind, dim, parameters):
+    head = classification_head(kind, dim, 71)
+    assert sum(p.numel() for p in head.parameters()) == parameters
+
+
+def test_head_of_two_layers_is_what_it_says():
+    torch.manual_seed(0)
+    head = classification_head("mlp", 6, 3, hidden=4)
+    norm, _, first, _, second_norm, _, last = head
+    for part in (norm, second_norm):
+        for tensor in (part.weight.data, part.bias.data, part.running_mean, part.running_var):
+            tensor.copy_(torch.rand(len(tensor)) + 0.5)
+
+    def normed(x, part):
+        return (x - part.running_mean) / (part.running_var + part.eps).sqrt() * part.weight + part.bias
+
+    embedding = torch.randn(5, 6)
+    hidden = (normed(embedding, norm) @ first.weight.T + first.bias).clamp(min=0)
+    by_hand = normed(hidden, second_norm) @ last.weight.T + last.bias
+    torch.testing.assert_close(head.eval()(embedding), by_hand)
+
+
+def test_head_of_two_layers_drops_a_quarter_and_a_half_in_training():
+    torch.manual_seed(0)
+    head = classification_head("mlp", 200, 3, hidden=200).train()
+    dropped = []
+    for layer in (head[1], head[5]):
+        layer.register_forward_hook(lambda _, __, out: dropped.append(out))
+    head[4].bias.data.fill_(100.0)  # nothing that reaches the second dropout is zero by itself
+    head(torch.randn(500, 200))
+    shares = [float((out == 0).float().mean()) for out in dropped]
+    assert shares == pytest.approx([0.25, 0.5], abs=0.01)
+
+
+def test_no_other_head():
+    with pytest.raises(ValueError, match="no head 'cosine'"):
+        classification_head("cosine", 8, 3)

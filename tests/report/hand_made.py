@@ -36,12 +36,17 @@ class Bench:
     known: dict[str, np.ndarray] = field(default_factory=dict)
 
     def add(self, label: str, fraction: float = 1.0, seed: int = 0, skipped: str = "", **changes: Any) -> Row:
-        """A planned evaluation, with its fit and predict cells."""
+        """A planned evaluation, with its fit and predict cells; `changes` of the row.
+
+        On other corpora, encoders and the like the cells are others too: `place` tells them apart.
+        """
         suite = self.plan.suites[0]
         task = changes.get("task", TASK)
         rows = self.parts(task)
-        fit = _fit_cell(self.corpus, suite, label, seed)
+        place = "".join(f"@{changes[name]}" for name in ("corpus", "encoder", "source") if name in changes)
+        fit = _fit_cell(self.corpus, suite, f"{label}{place}", seed)
         predict = _predict_cell(self.corpus, suite, task, fraction, seed, fit.key())
+        predict = predict.model_copy(update={"noise": changes.get("noise", 0)})
         row = Row(
             **_described(self.corpus, suite, task, label, fraction, seed),
             key="" if skipped else predict.key(),
@@ -55,6 +60,17 @@ class Bench:
         self.plan.rows.append(row)
         self.rows[label, fraction, seed] = row
         return row
+
+    def move(self, label: str, source: str, fraction: float = 1.0, seed: int = 0, **changes: Any) -> Row:
+        """A planned evaluation of a fit from another corpus."""
+        title = f"{label.replace('_', ' ').capitalize()}, from {source}"
+        given = {"origin": "transfer", "source": source, "strategy_title": title, **changes}
+        return self.add(label, fraction, seed, **given)
+
+    def finish_noise(self, row: Row, scores: np.ndarray) -> None:
+        """Commit a row's cells with the test part alone; `scores` as in `finish`."""
+        table = self.table(row, scores)
+        self.commit(row, table[table["part"] == "test"])
 
     def finish(
         self, row: Row, scores: np.ndarray, selections: tuple[str, ...] = ("subset", "all"), **cost: Any

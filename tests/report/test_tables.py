@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from bench.report import words
@@ -13,6 +14,7 @@ from bench.report.views import MetricViews
 from bench.run.suite import Suite
 from tests.report.hand_made import Bench, make_bench
 
+USED = ({"corpus": "tiny-sim", "task": "rhythm"},)
 SKIPPED = "label fraction 0.1 leaves class slow with 1 patient (2 needed)"
 
 
@@ -141,7 +143,7 @@ def test_budgets_are_in_words_and_equal_ones_together():
     entries = ({"strategy": "a", "budget": own}, "b", {"strategy": "c", "budget": own})
     suite = Suite.model_validate(
         {
-            "name": "s", "title": "S", "scale": "quick", "seeds": 1, "corpora": (), "entries": entries,
+            "name": "s", "title": "S", "scale": "quick", "seeds": 1, "corpora": USED, "entries": entries,
             "input": {"rate": 50}, "encoder": {"name": "resnet1d18"}, "budget": {"steps": 100, "batch": 32},
         }
     )  # fmt: skip
@@ -167,7 +169,7 @@ def test_a_table_speaks_of_the_encoders_and_budgets_of_its_own_rows_only():
     encoder = {"name": "net", "arguments": {"dim": 64, "width": 8}}
     suite = Suite.model_validate(
         {
-            "name": "s", "title": "S", "scale": "quick", "seeds": 1, "corpora": (), "entries": entries,
+            "name": "s", "title": "S", "scale": "quick", "seeds": 1, "corpora": USED, "entries": entries,
             "input": {"rate": 50}, "encoder": encoder, "budget": {"steps": 100, "batch": 32},
         }
     )  # fmt: skip
@@ -321,3 +323,74 @@ def test_what_is_needed_at_test_is_paid_for_in_training_too(tmp_path):
 
 def test_signed_numbers():
     assert [words.gap(-0.0312), words.gap(0.05), words.count_gap(-1418)] == ["−3.1", "+5.0", "−1,418"]
+
+
+def _summaries(bench: Bench) -> list[Summary]:
+    return summarise(build_frame(bench.plan, bench.store, 50), MetricViews(bench.store, 50))
+
+
+def test_captions_say_what_label_fractions_are_shares_of(tmp_path):
+    bench = make_bench(tmp_path)
+    for fraction in (0.1, 1.0):
+        bench.finish(bench.add("one", fraction, fractions_by="folds"), bench.noisy(2, 1))
+    suite = bench.plan.suites[0]
+    (summary,) = _summaries(bench)
+    nested = "; label fractions: shares of the training folds, nested, and below one fold of the first one's patients;"
+    assert nested in board(summary, suite, 50).caption
+    for fraction in (0.1, 1.0):
+        bench.finish(bench.add("two", fraction, fractions_by="frames"), bench.noisy(2, 1))
+    (summary,) = _summaries(bench)
+    mixed = " or, where a row says so, shares of the training frames (windows of single leads), drawn one by one;"
+    assert mixed in board(summary, suite, 50).caption
+    assert nested in words.conditions(summary, suite, {"one"})
+    assert "label fractions" not in words.conditions(replace(summary, fractions=(1.0,)), suite)
+
+
+def test_axes_of_label_fractions_say_of_what():
+    assert words.share_axis({"patients"}) == "labelled share of the training patients, %"
+    assert "below one fold: patients of the first" in words.share_axis({"folds"})
+    assert (
+        words.share_axis({"frames", "patients"})
+        == "labelled share of the training part, % (of what: in the legend)"
+    )
+    assert words.share_of({"patients", "frames"}) == "share of training frames or training patients"
+
+
+def test_units_and_records_where_each_window_is_judged_by_itself(tmp_path):
+    bench = make_bench(tmp_path, input={"rate": 50, "instance": "lead", "aggregation": "none"})
+    row = bench.add("one")
+    table = bench.table(row, bench.noisy(2, 1))
+    bench.commit(
+        row, pd.concat([table.assign(start=0, lead=lead) for lead in ("I", "II")], ignore_index=True)
+    )
+    (summary,) = _summaries(bench)
+    records = len(bench.parts("rhythm").test)
+    assert (summary.records, summary.units) == (records, 2 * records)
+    judged = f"{2 * records} test windows of single leads, each judged by itself, of {records} records;"
+    assert judged in board(summary, bench.plan.suites[0], 50).caption
+    as_records = replace(summary, units=records)
+    assert f"{records} test records;" in words.conditions(as_records, bench.plan.suites[0])
+
+
+def test_the_rule_of_the_macro_average_is_in_the_header_of_many_classes(summary, bench):
+    suite, many = bench.plan.suites[0], replace(summary, kept=69, total=71)
+    table = board(many, suite, 50)
+    rule = "the mean over the 69 of 71 classes with a positive and a negative test record; the others are left out"
+    assert rule in table.title
+    assert table.columns[1].head.startswith(
+        "AUROC ×100, mean of the 69 of 71 classes that have both kinds at 100"
+    )
+    assert "with 0.5 in its place, as printed elsewhere: macro_auroc_half in cells.csv" in table.caption
+    few = board(summary, suite, 50)
+    assert few.title == f"{SIMULATED} Every strategy: macro one-vs-rest AUROC on the test part."
+    assert "macro_auroc_half" not in few.caption
+
+
+def test_arguments_that_a_suite_varies_are_part_of_an_encoders_name(tmp_path):
+    bench = make_bench(tmp_path, encoder_variants=({"dim": 32}, {"dim": 64}))
+    bench.finish(bench.add("one", encoder="net (dim 32)"), bench.noisy(2, 1))
+    bench.finish(bench.add("one", encoder="net (dim 64)"), bench.noisy(2, 1))
+    suite = bench.plan.suites[0]
+    for summary, dim in zip(_summaries(bench), (32, 64), strict=True):
+        on = suite.on(suite.corpora[0], {"dim": dim})
+        assert f"encoder net (dim {dim}), width 8; leads" in words.conditions(summary, on)

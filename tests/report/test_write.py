@@ -49,6 +49,40 @@ def test_layout_keeps_simulated_results_apart(files):
     assert all(path.is_file() for path in files)
 
 
+def test_cells_csv_tells_sources_and_fractions_apart(tmp_path):
+    bench = make_bench(
+        tmp_path, label_fractions=(1.0,), noise_levels=(3,), encoder_variants=({"dim": 4}, {"dim": 8})
+    )
+    bench.finish(bench.add("simclr", fractions_by="frames"), bench.noisy(2, 0))
+    bench.finish(bench.move("simclr", "far-sim"), bench.noisy(2, 1))
+    bench.finish_noise(bench.add("simclr", noise=3), bench.noisy(3, 0))
+    leak = bench.add("simclr_leak", strategy_title="SimCLR, saw test ECGs", origin="overlap", overlap=True)
+    bench.finish(leak, bench.noisy(2, 2))
+    files = write_report(bench.plan, bench.store, tmp_path / "results", 50)
+    names = {path.name for path in files}
+    assert {
+        "noise.csv",
+        "noise_robustness.svg",
+        "transfer.svg",
+        "transfer.csv",
+        "leak.tex",
+        "noise.md",
+    } <= names
+    rows = list(csv.DictReader(io.StringIO(_read(files, "cells.csv"))))
+    found = {(row["label"], row["source"], row["overlap"], row["fractions_by"]) for row in rows}
+    assert found == {
+        ("simclr", "", "False", "frames"),
+        ("simclr", "far-sim", "False", "patients"),
+        ("simclr_leak", "", "True", "patients"),
+    }
+    assert {"macro_auroc_half", "macro_auroc_10", "records"} <= set(rows[0])
+    assert {row["records"] for row in rows if row["part"] == "test"} == {str(len(bench.parts("rhythm").test))}
+    page = _read(files, "board.html")
+    assert "<dt>Noise levels</dt><dd>3</dd>" in page
+    assert "<dt>Encoder</dt><dd>resnet1d18 (dim 4 / 8, width 8)</dd>" in page
+    assert page.count("<figure>") == 2
+
+
 def test_the_same_store_gives_the_same_bytes(bench, files, tmp_path):
     again = write_report(bench.plan, bench.store, tmp_path, 50)
     assert [path.read_bytes() for path in again] == [path.read_bytes() for path in files]

@@ -153,7 +153,7 @@ def test_what_does_not_exist_is_named(tiny, changes, message):
 
 def test_a_test_patient_in_training_is_refused(tiny, monkeypatch):
     from bench.data.corpus import CorpusError
-    from bench.run import expand as module
+    from bench.run import ground as module
 
     honest = module.make_split
 

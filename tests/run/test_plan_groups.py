@@ -123,11 +123,12 @@ def test_tables_with_gaps_are_not_grouped_and_it_says_why(grouped):
     }
 
 
-def test_instances_as_units_have_no_scores():
-    spec = {"rate": 50, "window": 100, "aggregation": "none"}
-    with pytest.raises(ValueError, match="set `scores: false`"):
-        Suite.model_validate(BASE | {"input": spec})
-    assert Suite.model_validate(BASE | {"input": spec, "scores": False}).input.aggregation == "none"
+def test_frames_are_drawn_only_where_each_is_judged_by_itself():
+    spec = {"rate": 50, "window": 100}
+    with pytest.raises(ValueError, match="aggregation 'none'"):
+        Suite.model_validate(BASE | {"input": spec, "fractions_by": "frames"})
+    judged = Suite.model_validate(BASE | {"input": spec | {"aggregation": "none"}, "fractions_by": "frames"})
+    assert judged.fractions_by == "frames"
 
 
 def test_a_corpus_has_settings_of_its_own(grouped):

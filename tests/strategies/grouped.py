@@ -90,8 +90,9 @@ def grouping_fit(
     none = rows[:0]
     spec = InputSpec(rate=50, window=100, scaling=scaling)
     budget = Budget(steps=steps, batch=16, lr=3e-3)
-    info = make_info(corpus, spec, "all-12", len(rows), None, steps, (4, 2, 4))
+    every, chosen = Rows(rows, none, none, none, none), strategy.Params.model_validate(params)
+    info = make_info(corpus, spec, "all-12", every, strategy, chosen, None, steps, (4, 2, 4))
     kind, arguments = ENCODERS[encoder]
     recipe = Recipe(strategy, kind, arguments, params, info)
-    setting = Setting(spec, "all-12", Rows(rows, none, none, none, none), None, budget, Seeds(0, index))
+    setting = Setting(spec, "all-12", every, None, budget, Seeds(0, index))
     return prepare_fit(recipe, corpus, setting, torch.device("cpu"))

@@ -71,7 +71,7 @@ def instances(signal: Tensor) -> TrainingSet:
         shift,
         shift + 1,
         SAMPLES,
-        False,
+        SAMPLES,
         CPU,
     )
     return TrainingSet(held, count, None, Fields({}, frozenset(), "test"), False)
@@ -87,7 +87,13 @@ def small_fit(
 ) -> Fit:
     """A fit on such signals, half of them a batch; the ResNet is narrow."""
     known = Info(
-        leads=LEADS, samples=SAMPLES, rate=RATE, instances=len(signal), steps=steps, counts=(GROUPS, 2, 4)
+        leads=LEADS,
+        samples=SAMPLES,
+        rate=RATE,
+        instances=len(signal),
+        drawn=(LEADS, SAMPLES),
+        steps=steps,
+        counts=(GROUPS, 2, 4),
     )
     arguments = {"width": 4, "dim": 16} if encoder is ResNet1d18 else {}
     recipe = Recipe(kind, encoder, arguments, params or {}, known)

@@ -29,8 +29,16 @@ class FirstSample(Encoder):
         return [[self.weight]]
 
 
-def info(leads: int = 12, samples: int = 40, instances: int = 80, **more: Any) -> Info:
-    return Info(leads=leads, samples=samples, rate=100, instances=instances, **more)
+def info(
+    leads: int = 12,
+    samples: int = 40,
+    instances: int = 80,
+    drawn: tuple[int, int] | None = None,
+    **more: Any,
+) -> Info:
+    """Training instances are what is evaluated unless `drawn` says otherwise."""
+    drawn = drawn or (leads, samples)
+    return Info(leads=leads, samples=samples, rate=100, instances=instances, drawn=drawn, **more)
 
 
 def make(kind: type[Strategy], known: Info | None = None, **params: Any) -> Strategy:

@@ -1,6 +1,4 @@
-"""Baselines: what each embeds or predicts, and fine-tuning from any fit."""
-
-import json
+"""Baselines: what each embeds or predicts."""
 
 import numpy as np
 import pytest
@@ -8,17 +6,14 @@ import torch
 from torch.nn import functional as F
 
 from baselines.attributes_only import AttributesOnly
-from baselines.finetune import FineTune
 from baselines.label_prior import LabelPrior
 from baselines.metadata_only import MetadataOnly
 from baselines.random_encoder import RandomEncoder
 from baselines.supervised import Supervised
-from bench.run.contract.stand import CPU, STEPS, WINDOW, Stand
-from bench.train.build import build, finish
-from bench.train.checkpoint import from_bytes, to_bytes
-from bench.train.fit import Fit, Seeds, state_hash
-from bench.train.strategy import Field, UndeclaredField, Views
-from strategies.clocs_lead import ClocsLead
+from bench.run.contract.stand import Stand
+from bench.train.build import finish
+from bench.train.fit import state_hash
+from bench.train.strategy import Field, Views
 from tests.strategies.making import STEP, batch, info, make, signals
 
 NAN = float("nan")
@@ -43,6 +38,25 @@ def test_supervised_embeds_what_its_head_reads():
     strategy = make(Supervised, info(leads=2, **CLASSES))
     b = batch(signals(3, leads=2))
     assert torch.equal(strategy.logits(b), strategy.head(strategy.embed(b)))
+
+
+@pytest.mark.parametrize("recipe", sorted(Supervised.recipes))
+def test_supervised_trains_everything_at_one_rate(recipe):
+    """The official CPC script gives the encoder a hundredth of the head's rate, from scratch too."""
+    strategy = make(Supervised, info(leads=2, **CLASSES), **Supervised.recipes[recipe])
+    (phase,) = strategy.phases()
+    assert {group["lr_scale"] for group in phase.groups} == {1.0}
+    trained = {id(p) for group in phase.groups for p in group["params"]}
+    assert trained == {id(p) for p in strategy.parameters()}
+
+
+def test_supervised_under_the_head_of_two_layers():
+    """Two leads, three classes, 5 between: batch norm 4, linear 15, batch norm 10, linear 18."""
+    strategy = make(Supervised, info(leads=2, **CLASSES), head="mlp", hidden=5)
+    assert sum(p.numel() for p in strategy.head.parameters()) == 47
+    b = batch(signals(3, leads=2))
+    assert strategy.logits(b).shape == (3, 3)
+    assert Supervised.recipes["cpc"]["head"] == "mlp"
 
 
 def test_label_prior_says_nothing():
@@ -71,80 +85,3 @@ def test_controls_take_no_step(kind, tmp_path):
     facts = finish(fit).facts
     assert facts["steps"] == facts["views"] == 0
     assert state_hash(fit.strategy) == before
-
-
-@pytest.fixture
-def pretrained(tmp_path):
-    return Stand(ClocsLead, {}, tmp_path / "parent").fit(steps=2, index=4).run().strategy
-
-
-def finetuning(tmp_path, pretrained, **params) -> tuple[Stand, Fit]:
-    stand = Stand(FineTune, params, tmp_path / "child")
-    stand.parents = lambda seed: {"init": pretrained}
-    return stand, stand.fit()
-
-
-def test_it_starts_from_the_parents_embedding(tmp_path, pretrained):
-    before = pretrained.eval().embed(batch(signals(4, samples=WINDOW)))
-    _, fit = finetuning(tmp_path, pretrained)
-    assert torch.equal(fit.strategy.eval().embed(batch(signals(4, samples=WINDOW))), before)
-    assert fit.strategy.encoder is pretrained.encoder
-    assert fit.strategy.encoder.leads == 6
-
-
-def test_the_head_trains_alone_first_and_nothing_else_moves(tmp_path, pretrained):
-    _, fit = finetuning(tmp_path, pretrained, head_share=0.5)
-    encoder, head = state_hash(pretrained.encoder), state_hash(fit.strategy.head)
-    fit.run(until=STEPS // 2)
-    assert state_hash(pretrained.encoder) == encoder  # batch norm's statistics included
-    assert state_hash(fit.strategy.head) != head
-    fit.run()
-    assert state_hash(pretrained.encoder) != encoder
-    assert fit.tally.views == STEPS * fit.batch * 2  # two lead groups, in both phases
-
-
-def test_rates_fall_from_head_to_stem(tmp_path, pretrained):
-    strategy = finetuning(tmp_path, pretrained, head_share=0.25, rate=0.5, decay=0.1)[1].strategy
-    head, everything = strategy.phases()
-    assert head.share == 0.25
-    assert {group["lr_scale"] for group in head.groups} == {1.0}
-    scale = {id(p): group["lr_scale"] for group in everything.groups for p in group["params"]}
-    groups = strategy.encoder.groups()
-    for depth, group in enumerate(reversed(groups)):
-        assert [scale[id(p)] for p in group] == pytest.approx([0.5 * 0.1**depth] * len(group))
-    assert len(scale) == len(list(strategy.encoder.parameters())) + 2
-
-
-def test_without_a_head_phase_there_is_one(tmp_path, pretrained):
-    _, fit = finetuning(tmp_path, pretrained, head_share=0.0)
-    assert len(fit.strategy.phases()) == 1
-    before = state_hash(pretrained.encoder)
-    fit.run(until=1)
-    assert state_hash(pretrained.encoder) != before
-
-
-def test_stored_once_and_rebuilt_around_an_untrained_parent(tmp_path, pretrained):
-    stand, fit = finetuning(tmp_path, pretrained)
-    trained = fit.run().strategy.eval()
-    content = to_bytes(trained.state_dict())
-    assert len(content) < 1.25 * len(to_bytes(pretrained.state_dict()))
-    fresh = {"init": Stand(ClocsLead, {}, tmp_path / "fresh").build(seed=9)}
-    rebuilt = build(stand.recipe({}), CPU, Seeds(9, 9), fresh)
-    rebuilt.load_state_dict(from_bytes(content), strict=True)
-    b = batch(signals(4, samples=WINDOW))
-    assert torch.equal(rebuilt.eval().logits(b), trained.logits(b))
-
-
-def test_a_parent_that_reads_more_than_the_signal_is_refused(tmp_path):
-    parent = Stand(MetadataOnly, {}, tmp_path / "parent").build()
-    with pytest.raises(UndeclaredField, match="metadata_only reads"):
-        finetuning(tmp_path, parent)
-
-
-def test_fine_tuning_goes_on_from_fine_tuning(tmp_path, pretrained):
-    _, first = finetuning(tmp_path, pretrained)
-    stand = Stand(FineTune, {}, tmp_path / "grandchild")
-    stand.parents = lambda seed: {"init": first.run().strategy}
-    strategy = stand.fit().run().strategy
-    assert strategy.encoder is pretrained.encoder
-    assert json.dumps(sorted(strategy.state_dict())).count("init.init.encoder") > 10

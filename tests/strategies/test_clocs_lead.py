@@ -3,9 +3,12 @@
 import pytest
 import torch
 
-from bench.train.strategy import Field
+from bench.nn.clocs import clocs_loss
+from bench.nn.encoders.net_s import NetS
+from bench.run.contract.stand import Stand
+from bench.train.strategy import Draw, Field
 from strategies.clocs_lead import ClocsLead
-from tests.strategies.making import batch, generator, info, make, pairs, signals
+from tests.strategies.making import STEP, batch, generator, info, make, pairs, signals
 
 
 def test_halves_are_limb_and_precordial_leads():
@@ -76,3 +79,71 @@ def test_patient_positives_are_on_the_ledger():
     strategy = make(ClocsLead, positives="patient")
     b = batch(signals(2), patient=[4, 4])
     assert len(pairs(strategy.positives(b, strategy.views(b, generator())))) == 6
+
+
+def clocs(recipe: str = "clocs", leads: int = 1) -> tuple[ClocsLead, NetS]:
+    """CMLC over four leads; what is evaluated is one of them, or all."""
+    encoder = NetS(1, samples=400, dim=8, dropout=0.0)
+    known = info(leads=leads, samples=400, drawn=(4, 400))
+    return ClocsLead(encoder, ClocsLead.Params(**ClocsLead.recipes[recipe]), known), encoder
+
+
+def test_all_leads_are_drawn_where_views_are_single_leads():
+    drawn = {name: ClocsLead.draws(ClocsLead.Params(**p)) for name, p in ClocsLead.recipes.items()}
+    single = dict.fromkeys(("goodviews_text", "clocs", "clocs_code"), Draw(all_leads=True))
+    assert drawn == dict.fromkeys(ClocsLead.recipes, Draw()) | single
+
+
+def test_single_leads_are_paired_where_each_is_evaluated_by_itself_and_halves_are_not():
+    alone = info(leads=1, drawn=(4, 40))
+    assert ClocsLead.incompatible(alone, ClocsLead.Params(**ClocsLead.recipes["clocs"])) is None
+    assert "4 groups" in ClocsLead.incompatible(alone, ClocsLead.Params(groups="single", views=5))
+    assert "one lead" in ClocsLead.incompatible(info(leads=1), ClocsLead.Params())
+    only = info(leads=1, drawn=(1, 40))
+    assert "one lead" in ClocsLead.incompatible(only, ClocsLead.Params(groups="single"))
+
+
+@pytest.mark.parametrize("leads", [1, 4])
+def test_clocs_embeds_one_lead_or_the_mean_of_all(leads):
+    strategy, encoder = clocs(leads=leads)
+    strategy.eval()
+    judged = batch(signals(3, leads=leads, samples=400))
+    expected = torch.stack([encoder(judged.signal[:, [lead]]) for lead in range(leads)]).mean(0)
+    torch.testing.assert_close(strategy.embed(judged), expected)
+    assert strategy.embed(judged).shape == (3, 8)
+
+
+def views_reached(recipe: str) -> list[bool]:
+    """Which of the four leads the loss depends on."""
+    strategy, _ = clocs(recipe)
+    strategy.eval()
+    b = batch(signals(5, leads=4, samples=400), patient=[1, 2, 1, 3, 1])
+    views = strategy.views(b, generator())
+    assert torch.equal(views.signal[:, 0], b.signal[views.source, views.leads[:, 0]])
+    views.signal.requires_grad_()
+    strategy.loss(b, views, STEP).total.backward()
+    return [bool(views.signal.grad[views.leads[:, 0] == lead].any()) for lead in range(4)]
+
+
+def test_the_gradient_of_clocs_reaches_every_lead_and_as_published_the_last_two():
+    assert views_reached("clocs") == [True] * 4
+    assert views_reached("clocs_code") == [False, False, True, True]
+
+
+def test_the_loss_of_clocs_is_over_all_pairs_of_leads_at_the_temperature_of_its_paper():
+    strategy, encoder = clocs()
+    strategy.eval()
+    b = batch(signals(5, leads=4, samples=400), patient=[1, 2, 1, 3, 1])
+    loss = strategy.loss(b, strategy.views(b, generator()), STEP).total
+    embedding = torch.stack([encoder(b.signal[:, [lead]]) for lead in range(4)])
+    pairs_of_leads = [
+        clocs_loss(embedding[[i, j]], b.patient, 0.1) for i in range(4) for j in range(i + 1, 4)
+    ]
+    torch.testing.assert_close(loss, torch.stack(pairs_of_leads).mean())
+
+
+def test_recipes_of_clocs_are_on_the_ledger_and_hold_patients(tmp_path):
+    recipes = {n: ClocsLead.needs_with(ClocsLead.Params(**p)) for n, p in ClocsLead.recipes.items()}
+    assert {name for name, needs in recipes.items() if needs} == {"clocs", "clocs_code"}
+    fit = Stand(ClocsLead, ClocsLead.recipes["clocs"], tmp_path).fit()
+    assert set(fit.data.fields.columns) == {"patient"}

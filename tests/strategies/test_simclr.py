@@ -1,12 +1,16 @@
 """SimCLR: two views of each record, one transformation each; and the published batch."""
 
+import math
+
 import pytest
 import torch
 from pydantic import ValidationError
 
-from bench.nn.augment import TRANSFORMS
+from bench.nn import transforms
+from bench.nn.augment import TRANSFORMS, compose, one_of
+from bench.nn.transforms import by_name
 from strategies.simclr import SimCLR
-from tests.strategies.making import STEP, batch, generator, make, pairs, signals
+from tests.strategies.making import STEP, batch, generator, info, make, pairs, signals
 
 
 def test_two_views_of_each_record_are_each_others_only_positives():
@@ -80,3 +84,129 @@ def test_the_published_batch_of_few_records_has_a_finite_loss(count):
 def test_an_unknown_transformation_is_refused():
     with pytest.raises(ValidationError):
         SimCLR.Params(transforms=("mirror",))
+
+
+def test_the_default_view_is_still_under_one_of_six():
+    b, g = batch(signals(30)), generator()
+    expected = torch.cat([one_of(b.signal, list(TRANSFORMS.values()), g) for _ in range(2)])
+    assert torch.equal(make(SimCLR).views(b, generator()).signal, expected)
+    board = make(SimCLR, **SimCLR.recipes["board"])
+    assert torch.equal(board.views(b, generator()).signal, expected)
+
+
+def test_a_chain_is_applied_whole_and_in_order_to_both_views_of_the_same_window():
+    b = batch(signals(9, samples=100))
+    strategy = make(SimCLR, info(samples=100), **SimCLR.recipes["ssl12lead"])
+    views = strategy.views(b, generator())
+    g = generator()
+    both = (transforms.random_resized_crop, transforms.time_out)
+    assert torch.equal(views.signal, torch.cat([compose(b.signal, both, g) for _ in range(2)]))
+    blank = (views.signal == 0).all(1).sum(1)  # a fifth to two fifths, which a crop after it would stretch
+    assert bool(((blank >= 20) & (blank < 40)).all())
+    assert not torch.equal(*views.signal.chunk(2))
+    assert pairs(strategy.positives(b, views)) == {(row, row + 9) for row in range(9)}
+
+
+def test_ssl12lead_is_as_specified():
+    strategy = make(SimCLR, info(leads=12), **SimCLR.recipes["ssl12lead"])
+    first, relu, last = strategy.projector
+    assert (first.in_features, first.out_features, last.in_features, last.out_features) == (12, 512, 512, 16)
+    assert isinstance(relu, torch.nn.ReLU)
+    assert first.bias is not None and last.bias is not None
+    assert strategy.params.temperature == 0.5
+    assert not strategy.params.as_published_self_term
+
+
+@pytest.mark.parametrize("name", by_name(100))
+def test_every_transformation_can_stand_in_a_chain(name):
+    b = batch(signals(4, samples=80))
+    strategy = make(SimCLR, info(samples=80), chain=(name,))
+    before, drawn = b.signal.clone(), strategy.views(b, generator()).signal
+    g = generator()
+    assert torch.equal(drawn, torch.cat([by_name(100)[name](b.signal, g) for _ in range(2)]))
+    assert torch.equal(b.signal, before)
+
+
+def test_a_chain_knows_the_rate_and_the_strengths():
+    b = batch(signals(4, samples=80))
+    fast = info(samples=80).model_copy(update={"rate": 500})
+    drawn = make(SimCLR, fast, chain=("powerline",)).views(b, generator()).signal
+    assert torch.equal(drawn[:4], by_name(500)["powerline"](b.signal, generator()))
+    drawn = (
+        make(SimCLR, chain=("scaling", "gaussian_noise"), scaling=0.4, noise=0.2).views(b, generator()).signal
+    )
+    g = generator()
+    expected = transforms.gaussian_noise(TRANSFORMS["scaling"](b.signal, g, sd=0.4), g, 0.2)
+    assert torch.equal(drawn[:4], expected)
+
+
+def by_loops(z, temperature, self_term=None):
+    """NT-Xent of two views of each record, number by number; published: the term in place of a view's own."""
+    rows = [[x / math.sqrt(sum(y * y for y in row)) for x in row] for row in z.tolist()]
+    count, losses = len(rows), []
+    for i in range(count):
+        e = [
+            math.exp(sum(a * b for a, b in zip(rows[i], other, strict=True)) / temperature) for other in rows
+        ]
+        partner = e[(i + count // 2) % count]
+        if self_term is None:
+            losses.append(-math.log(partner / (sum(e) - e[i])))
+        else:
+            losses.append(-math.log(partner / (max(sum(e) - self_term, 1e-6) + 1e-6)))
+    return sum(losses) / count
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.5])
+def test_the_published_self_term_against_loops(temperature):
+    b = batch(signals(5))
+    recipe = {**SimCLR.recipes["ssl12lead_code"], "temperature": temperature}
+    strategy = make(SimCLR, **recipe)
+    views = strategy.views(b, generator())
+    z = strategy.projector(strategy.encoder(views.signal)).detach()
+    found = strategy.loss(b, views, STEP).total
+    assert found.item() == pytest.approx(by_loops(z, temperature, math.e), rel=1e-5)
+    fixed = make(SimCLR, **{**recipe, "as_published_self_term": False})
+    fixed.load_state_dict(strategy.state_dict())
+    right = fixed.loss(b, views, STEP).total
+    assert right.item() == pytest.approx(by_loops(z, temperature), rel=1e-5)
+    assert found > right  # what stays of each view's own similarity
+    found.backward()
+    assert strategy.encoder.weight.grad is not None
+
+
+def test_clocs_is_nt_xent_of_two_noisy_views_without_a_projector():
+    """Cross-view similarities, the positive among them, and within-view ones but the view's own: all other views."""
+    b = batch(signals(6, leads=1))
+    strategy = make(SimCLR, info(leads=1), **SimCLR.recipes["clocs"])
+    views = strategy.views(b, generator())
+    first, second = (view - b.signal for view in views.signal.chunk(2))
+    assert first.std().item() == pytest.approx(0.01, rel=0.1)  # 10 microvolts
+    assert abs(torch.corrcoef(torch.stack((first.flatten(), second.flatten())))[0, 1]) < 0.2
+    assert isinstance(strategy.projector, torch.nn.Identity)
+    flat = make(SimCLR, info(leads=3), **SimCLR.recipes["clocs"])
+    wide = batch(signals(6, leads=3))
+    drawn = flat.views(wide, generator())
+    z = drawn.signal[:, :, 0]
+    assert flat.loss(wide, drawn, STEP).total.item() == pytest.approx(by_loops(z, 0.1), rel=1e-4)
+
+
+def test_an_unknown_transformation_is_refused_in_a_chain_too():
+    with pytest.raises(ValidationError):
+        SimCLR.Params(chain=("mirror",))
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"as_published": True, "chain": ("negation",)},
+        {"as_published": True, "as_published_self_term": True},
+        {"as_published_diagonal": True, "as_published_self_term": True},
+    ],
+)
+def test_two_published_codes_at_once_are_refused(params):
+    assert "choose one" in SimCLR.incompatible(info(), SimCLR.Params(**params))
+
+
+@pytest.mark.parametrize("recipe", SimCLR.recipes)
+def test_every_recipe_goes(recipe):
+    assert SimCLR.incompatible(info(), SimCLR.Params(**SimCLR.recipes[recipe])) is None

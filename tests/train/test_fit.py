@@ -62,7 +62,7 @@ def make_fit(corpus, kind=Mean, budget=None, index=0, precision="float32"):
     rows = Rows(train, train, val, val, test)
     budget = budget or Budget(steps=6, batch=8, lr=1e-2)
     task = "rhythm" if kind.needs else None
-    info = make_info(corpus, SPEC, "all-12", len(train), task, budget.steps)
+    info = make_info(corpus, SPEC, "all-12", rows, kind, Params(), task, budget.steps)
     arguments = {"width": 4, "dim": 8}
     recipe = Recipe(kind, ResNet1d18, arguments, Params().model_dump(), info)
     setting = Setting(SPEC, "all-12", rows, task, budget, Seeds(0, index), precision)

@@ -61,7 +61,7 @@ def corpus(tmp_path_factory):
 def make_fit(corpus, steps=12, kind=Hooked, **budget):
     train = np.flatnonzero(corpus.records["part"].to_numpy() == "train")
     rows = Rows(train, train, train, train, train)
-    info = make_info(corpus, SPEC, "all-12", len(train), None, steps)
+    info = make_info(corpus, SPEC, "all-12", rows, kind, Params(), None, steps)
     recipe = Recipe(kind, ResNet1d18, {"width": 4, "dim": 8}, Params().model_dump(), info)
     budget = Budget(steps=steps, batch=8, lr=1e-2, **budget)
     return prepare_fit(

@@ -29,24 +29,32 @@ class Check:
 
 
 def check_named(name: str) -> list[Check]:
-    """Check a strategy or baseline of the project by its name, or every strategy of a FILE.py."""
+    """Check a strategy or baseline of the project by its name, or every strategy of a FILE.py.
+
+    With its recipe 'board' where it has one, which is what it joins the board with.
+    """
     path = Path(name)
     if path.suffix != ".py":
         try:
             found = Registry().get(name)
         except KeyError as error:
             return [Check("found", False, str(error.args[0]))]
-        return check_strategy(found.strategy, text=found.path.read_text())
+        return check_strategy(found.strategy, _board(found.strategy), found.path.read_text())
     registry = Registry((path,))
     for broken in registry.broken:
         if broken.path == path:
             return [Check("imports", False, broken.reason)]
     kinds = [found.strategy for found in registry.found.values() if found.path == path]
-    checks = [(kind.name, check) for kind in kinds for check in check_strategy(kind, text=path.read_text())]
+    text = path.read_text()
+    checks = [(kind.name, check) for kind in kinds for check in check_strategy(kind, _board(kind), text)]
     return [
         replace(check, name=f"{kind} {check.name}" if len(kinds) > 1 else check.name)
         for kind, check in checks
     ]
+
+
+def _board(kind: type[Strategy]) -> dict[str, Any]:
+    return kind.recipes.get("board", {})
 
 
 def check_strategy(

@@ -17,7 +17,7 @@ from bench.data.writer import write_prepared
 RHYTHM, FINDINGS = "rhythm11", "conditions"
 """Task names as on Chapman, so that strategies that read those tasks can be checked."""
 
-RATE, SECONDS, RECORDS, PATIENTS = 100, 5, 96, 64
+RATE, SECONDS, RECORDS, PATIENTS = 100, 12, 96, 64
 
 _TASKS = (Task(RHYTHM, "single", ("slow", "normal", "fast")), Task(FINDINGS, "multi", ("inverted", "wide")))
 _BEATS = np.array([50.0, 75.0, 120.0])

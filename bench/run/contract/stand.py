@@ -77,6 +77,7 @@ class Stand:
     def __init__(self, kind: type[Strategy], params: Mapping[str, Any], folder: Path) -> None:
         self.kind, self.params = kind, dict(params)
         self.corpus: PreparedCorpus = write_check_corpus(folder / "corpus")
+
         specs = [
             InputSpec(rate=self.corpus.rate, window=WINDOW, instance=unit) for unit in ("record", "lead")
         ]
@@ -89,16 +90,23 @@ class Stand:
         """Parameters as the strategy's own frozen object."""
         return self.kind.Params.model_validate(dict(params))
 
-    def info(self, spec: InputSpec | None = None, task: str = RHYTHM, steps: int = STEPS) -> Info:
-        """What the strategy is told of the training set."""
-        needs = self.kind.needs_with(self.checked(self.params))
-        count = len(ROWS.labelled if self.kind.labelled_only else ROWS.train)
-        grid = attribute_grid(self.corpus, task, ROWS.train)
+    def info(
+        self,
+        spec: InputSpec | None = None,
+        task: str = RHYTHM,
+        steps: int = STEPS,
+        params: Mapping[str, Any] | None = None,
+    ) -> Info:
+        """What the strategy is told of the training set, with some of its parameters replaced."""
+        chosen = self.checked({**self.params, **(params or {})})
+        needs, grid = self.kind.needs_with(chosen), attribute_grid(self.corpus, task, ROWS.train)
         return make_info(
             self.corpus,
             spec or self.input,
             LEADS,
-            count,
+            ROWS,
+            self.kind,
+            chosen,
             task if Field.LABELS in needs else None,
             steps,
             grid.counts if self.kind.grouping else None,
@@ -107,7 +115,7 @@ class Stand:
 
     def recipe(self, params: Mapping[str, Any], task: str = RHYTHM, steps: int = STEPS) -> Recipe:
         """What builds the strategy with some of its parameters replaced."""
-        info = self.info(task=task, steps=steps)
+        info = self.info(task=task, steps=steps, params=params)
         return Recipe(self.kind, ResNet1d18, ENCODER, {**self.params, **params}, info)
 
     def parents(self, seed: int) -> dict[str, Strategy]:

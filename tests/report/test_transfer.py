@@ -1,0 +1,247 @@
+import numpy as np
+import pytest
+
+from bench.report import figures, transfer_figure
+from bench.report.details import classes, comparisons, cost, methods, no_result
+from bench.report.figures import label_efficiency, transfer_efficiency
+from bench.report.frame import build_frame
+from bench.report.summary import Summary, summarise
+from bench.report.table import SIMULATED, to_csv
+from bench.report.tables import CONTROLS, LEAKS, NOTHING, STRATEGIES, TRANSFERS, board, selection
+from bench.report.transfer import FROZEN, TUNED, leak_table, moved, transfer_table, without_overlap
+from bench.report.transfer_figure import transfer_matrices
+from bench.report.views import MetricViews
+from bench.run.suite import Suite
+from tests.report.hand_made import Bench, make_bench
+
+NEAR, FAR = "tiny-sim", "far-sim"
+ENTRIES = (
+    "good",
+    {"strategy": "finetune", "label": "good_tuned", "init": "good"},
+    "supervised",
+    {"strategy": "good", "label": "good_leak", "title": "Good with a leak", "overlap": True},
+    {"strategy": "finetune", "label": "leak_tuned", "init": "good_leak"},
+    "lost",
+)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory) -> Bench:
+    """Two corpora, each the other's source: scores are the truth, one half, or half of each by seed."""
+    bench = make_bench(tmp_path_factory.mktemp("transfer"), records=240, entries=ENTRIES)
+    for corpus, source in ((NEAR, FAR), (FAR, NEAR)):
+        _fill(bench, source, {"corpus": corpus, "title": f"{corpus} (240 simulated records)"})
+    return bench
+
+
+def _fill(bench: Bench, source: str, on: dict[str, str]) -> None:
+    constant, tuned = 0 * bench.truth() + 0.5, {"readout": "classifier"}
+    for seed in range(2):
+        half = bench.truth() if seed else constant
+        for fraction in (0.1, 1.0):
+            bench.finish(bench.add("good", fraction, seed, **on), bench.truth())
+            bench.finish(bench.move("good", source, fraction, seed, **on), half)
+            control = {"origin": "baseline", **tuned, **on}
+            bench.finish(bench.add("good_tuned", fraction, seed, **control), half)
+            bench.finish(bench.move("good_tuned", source, fraction, seed, **tuned, **on), bench.truth())
+            bench.finish(bench.add("supervised", fraction, seed, **control), constant)
+        leak = {"origin": "overlap", "overlap": True, **on}
+        bench.finish(bench.add("good_leak", seed=seed, strategy="good", **leak), half)
+        bench.finish(bench.add("leak_tuned", seed=seed, strategy="finetune", **leak, **tuned), bench.truth())
+        bench.add("lost", 1.0, seed, skipped="no such thing", **on)
+        bench.move("lost", source, 1.0, seed, skipped="an encoder of other leads", **on)
+
+
+@pytest.fixture(scope="module")
+def summaries(bench) -> list[Summary]:
+    return summarise(build_frame(bench.plan, bench.store, 100), MetricViews(bench.store, 100))
+
+
+@pytest.fixture(scope="module")
+def summary(summaries) -> Summary:
+    return summaries[0]
+
+
+@pytest.fixture(scope="module")
+def suite(bench) -> Suite:
+    return bench.plan.suites[0]
+
+
+def _row(table, **wanted):
+    (row,) = [row for row in table.rows if all(row.data.get(name) == v for name, v in wanted.items())]
+    return dict(zip([column.head for column in table.columns], row.cells, strict=True)), row
+
+
+def test_one_label_from_two_corpora_is_two_entries(summary):
+    here, there = summary.entry("good"), summary.entry("good", FAR)
+    assert (here.key, there.key) == (("good", ""), ("good", FAR))
+    assert (summary.score(here).seeds.mean, summary.score(there).seeds.mean) == (1.0, 0.75)
+    assert summary.sources == (FAR,)
+    assert summary.entry("good", NEAR) is None
+
+
+def test_board_has_blocks_for_what_is_not_ranked(summary, suite):
+    table = board(summary, suite, 100)
+    found = [
+        (block, [(r.data["label"], r.data.get("source", "")) for r in rows]) for block, rows in table.blocks()
+    ]
+    assert found == [
+        (STRATEGIES, [("good", "")]),
+        (CONTROLS, [("good_tuned", ""), ("supervised", "")]),
+        (TRANSFERS, [("good_tuned", FAR), ("good", FAR)]),
+        (LEAKS, [("leak_tuned", ""), ("good_leak", "")]),
+        (NOTHING, [("lost", ""), ("lost", FAR)]),
+    ]  # fmt: skip
+    assert all(row.data["rank"] is None for row in table.rows if row.block != STRATEGIES)
+    assert "pre-trained there, read out or fine-tuned here" in table.caption
+    assert "read the signals of validation and test, never labels" in table.caption
+    assert to_csv(table).splitlines()[0].split(",")[9:14] == ["block", "label", "title", "source", "overlap"]
+
+
+def test_other_tables_keep_sources_apart(summary, suite):
+    for table in (cost(summary, suite), selection(summary, suite), classes(summary, suite)):
+        labels = [(row.data["label"], row.data.get("source", "")) for row in table.rows]
+        assert labels.count(("good", "")) == labels.count(("good", FAR)) == 1
+    by_class = classes(summary, suite)
+    assert _row(by_class, label="good", source=FAR)[1].data["auroc/slow"] == 0.75
+    assert [r.data["auroc/slow"] for r in by_class.rows if r.data["title"] == "Good"] == [1.0]
+    assert [row.data["label"] for row in methods(summary, suite).rows].count("good") == 1
+    assert "source" not in {name for row in comparisons(summary, suite, 100).rows for name in row.data}
+    reasons = {row.data["title"]: row.data["reason"] for row in no_result(summary, suite).rows}
+    assert reasons == {"Lost": "no such thing", f"Lost, from {FAR}": "an encoder of other leads"}
+
+
+def test_budgets_name_the_row_that_was_pretrained_here(bench, summary, suite):
+    given = suite.model_copy(update={"budgets": {"good": {"steps": 7}}})
+    assert "(Good: 7 steps)" in transfer_table(summary, given, 100).caption
+
+
+def test_transfer_table_by_hand(summary, suite):
+    table = transfer_table(summary, suite, 100)
+    assert [(block, [row.data["label"] for row in rows]) for block, rows in table.blocks()] == [
+        (FROZEN, ["good", "lost"]),
+        (TUNED, ["good_tuned"]),
+    ]
+    cells, row = _row(table, label="good")
+    assert [cells[head].text for head in ("pre-trained here", f"on {FAR}")] == ["100.0", "75.0"]
+    assert cells[f"{FAR} − here (95\u00a0% interval)"].text == "−25.0 (−25.0 to −25.0)"
+    assert cells["here − from scratch (95\u00a0% interval)"].text == "+50.0 (+50.0 to +50.0)"
+    assert cells[f"{FAR} − from scratch (95\u00a0% interval)"].text == "+25.0 (+25.0 to +25.0)"
+    assert (row.data[f"{FAR}_minus_here"], row.data[f"{FAR}_minus_scratch_low"]) == (-0.25, 0.25)
+    assert row.data[f"{FAR}_minus_here_p"] == pytest.approx(2 / 101)
+    assert _row(table, label="good_tuned")[1].data[f"{FAR}_minus_here"] == 0.25
+    assert table.title.startswith(SIMULATED)
+
+
+def test_transfer_table_says_why_a_number_is_missing(summary, suite):
+    table = transfer_table(summary, suite, 100)
+    cells, row = _row(table, label="lost")
+    assert cells[f"on {FAR}"].text == "skipped"
+    assert table.footnotes[cells[f"on {FAR}"].notes[0] - 1] == "skipped: an encoder of other leads"
+    assert cells[f"{FAR} − here (95\u00a0% interval)"].text == "–"
+    assert row.data[f"{FAR}_minus_here"] is None
+
+
+def test_from_scratch_is_of_the_same_label_fractions(tmp_path):
+    bench = make_bench(tmp_path, entries=ENTRIES)
+    control = {"origin": "baseline", "readout": "classifier"}
+    bench.finish(bench.add("supervised", fractions_by="frames", **control), bench.truth())
+    bench.finish(bench.add("good"), bench.noisy(2, 0))
+    bench.finish(bench.move("good", FAR), bench.noisy(2, 1))
+    (summary,) = summarise(build_frame(bench.plan, bench.store, 20), MetricViews(bench.store, 20))
+    _, row = _row(transfer_table(summary, bench.plan.suites[0], 20), label="good")
+    assert row.data["here_minus_scratch"] is None
+    assert row.data[f"{FAR}_minus_here"] is not None
+
+
+def test_no_transfer_no_table_no_figure(tmp_path):
+    bench = make_bench(tmp_path)
+    for fraction in (0.1, 1.0):
+        bench.finish(bench.add("good", fraction), bench.noisy(2, 0))
+    suite = bench.plan.suites[0]
+    found = summarise(build_frame(bench.plan, bench.store, 20), MetricViews(bench.store, 20))
+    assert transfer_table(found[0], suite, 20) is leak_table(found[0], suite, 20) is None
+    assert transfer_efficiency(found, suite) is None
+    assert transfer_matrices(found, suite) == []
+
+
+def test_leak_is_the_difference_to_the_same_method_without_it(summary, suite):
+    table = leak_table(summary, suite, 100)
+    cells, row = _row(table, label="good_leak")
+    assert (row.data["without"], row.data["difference"], row.data["difference_high"]) == (
+        "good",
+        -0.25,
+        -0.25,
+    )
+    assert [cells[head].text for head in ("without the test ECGs", "with them", "difference")] == [
+        "100.0", "75.0", "−25.0",
+    ]  # fmt: skip
+    _, row = _row(table, label="leak_tuned")
+    assert (row.data["without"], row.data["difference"]) == ("good_tuned", 0.25)
+
+
+def test_the_same_method_without_the_leak_has_the_same_parameters_and_budget():
+    content = {
+        "name": "s",
+        "title": "S",
+        "scale": "quick",
+        "seeds": 1,
+        "corpora": ({"corpus": "c", "task": "t"},),
+    }
+    content |= {"input": {"rate": 50}, "encoder": {"name": "net"}, "budget": {"steps": 9, "batch": 3}}
+    plain = {"strategy": "a", "label": "plain", "params": {"x": 2}}
+    leak = {"strategy": "a", "label": "leak", "params": {"x": 2}, "overlap": True}
+    entries = ("a", plain, {**plain, "label": "long", "budget": {"steps": 90}}, leak)
+    suite = Suite.model_validate({**content, "entries": entries})
+    assert without_overlap(suite, "leak") == "plain"
+    longer = Suite.model_validate({**content, "entries": entries, "budgets": {"leak": {"steps": 90}}})
+    assert without_overlap(longer, "leak") == "long"
+    alone = Suite.model_validate({**content, "entries": ("a", leak)})
+    assert without_overlap(alone, "leak") is without_overlap(alone, "nobody") is None
+
+
+def test_a_matrix_has_rows_of_pretraining_and_columns_of_evaluation(summaries, suite):
+    rows = [NEAR, FAR]
+    first, last, tuned = transfer_figure.panels_of(summaries, suite, rows)
+    assert (first.title, last.title, tuned.title) == ("Good", "Lost", "Good tuned")
+    np.testing.assert_array_equal(first.values, [[100, 75], [75, 100]])
+    np.testing.assert_array_equal(tuned.values, [[75, 100], [100, 75]])
+    assert np.isnan(last.values).all()
+
+
+def test_matrices_are_drawn_once_an_encoder_and_the_same_every_time(bench, summaries, suite, tmp_path):
+    (figure,) = transfer_matrices(summaries, suite)
+    assert figure.name == "transfer"
+    assert figure.caption.startswith(f"{SIMULATED} Transfer: macro one-vs-rest AUROC")
+    assert "framed: pre-trained where it is evaluated" in figure.caption
+    assert transfer_matrices(summaries, suite)[0].svg == figure.svg
+    other = make_bench(tmp_path, entries=("good",))
+    for encoder in ("net (dim 32)", "net (dim 64)"):
+        other.finish(other.add("good", encoder=encoder), other.noisy(2, 0))
+        other.finish(other.move("good", FAR, encoder=encoder), other.noisy(2, 1))
+    found = summarise(build_frame(other.plan, other.store, 20), MetricViews(other.store, 20))
+    names = [one.name for one in transfer_matrices(found, other.plan.suites[0])]
+    assert names == ["transfer_net-dim-32", "transfer_net-dim-64"]
+
+
+def test_more_panels_than_fit_are_counted(summaries, suite, monkeypatch):
+    monkeypatch.setattr(transfer_figure, "MOST", 1)
+    (figure,) = transfer_matrices(summaries, suite)
+    assert "1 more row is in the tables." in figure.caption
+
+
+def test_label_efficiency_shows_what_was_pretrained_here_and_transfer_the_rest(summaries, suite, monkeypatch):
+    drawn: list[str] = []
+    monkeypatch.setattr(
+        figures, "draw", lambda ax, lines, looks, width=0: drawn.extend(x.name for x in lines)
+    )
+    label_efficiency(summaries[:1], suite)
+    assert drawn == ["Good", "Good tuned", "Supervised"]
+    drawn.clear()
+    figure = transfer_efficiency(summaries[:1], suite)
+    assert drawn == ["Good tuned", f"Good tuned, from {FAR}"]  # fine-tuned ones where there are any
+    assert figure.name == "transfer_efficiency"
+
+
+def test_moved_rows_are_frozen_or_fine_tuned(summary, suite):
+    assert moved(summary, suite) == [(FROZEN, ["good", "lost"]), (TUNED, ["good_tuned"])]
