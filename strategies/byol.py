@@ -121,6 +121,13 @@ class BYOL(Strategy):
             target = self.target(views.signal)
         return Loss(regression_loss(prediction, target.roll(len(batch.signal), dims=0)))
 
+    def passes(self, views: Views) -> Tensor:
+        """Encoder, projector and predictor, and the target without gradient."""
+        with torch.no_grad():
+            self.target(views.signal)
+        prediction: Tensor = self.predictor(self.projector(self.encoder(views.signal)))
+        return prediction
+
     def on_step_end(self, step: Step) -> None:
         """Move the target."""
         p = self.params

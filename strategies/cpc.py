@@ -110,14 +110,23 @@ class CPC(Strategy):
 
     def loss(self, batch: Batch, views: Views, step: Step) -> Loss:
         """InfoNCE of the step `horizon` ahead, at every step that has one."""
-        p, features = self.params, self.encoder.sequence(views.signal).float()
+        p = self.params
+        features, predicted = self._forecast(views)
         rows, steps, _ = features.shape
         candidates = draw_candidates(rows, steps, p.horizon, p.negatives, self._generator)
-        predicted = self.prediction(self._context(features[:, : -p.horizon]))
         total, accuracy = latent_prediction(
             predicted, features, candidates, as_published_sum=p.as_published_sum
         )
         return Loss(total, {"accuracy": accuracy})
+
+    def passes(self, views: Views) -> Tensor:
+        """Encoder, context, prediction."""
+        return self._forecast(views)[1]
+
+    def _forecast(self, views: Views) -> tuple[Tensor, Tensor]:
+        """(N, L, D) float32 features over time, and (N, L - horizon, D) what is predicted of the later ones."""
+        features = self.encoder.sequence(views.signal).float()
+        return features, self.prediction(self._context(features[:, : -self.params.horizon]))
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """As by default, but for what lies behind the features over time: no gradient reaches it."""

@@ -5,8 +5,8 @@ Caron et al., "Unsupervised Learning of Visual Features by Contrasting Cluster A
 Biol. Med. 2022 (arXiv 2103.12676): six views of one length, the first two of which are assigned.
 
 Prototypes stand still at first (`frozen_epochs`), and assignments are balanced over earlier batches too from some
-epoch on (`queue_epoch`). Both count epochs, as the paper's 2,000 of 11 steps each: in a budget of few epochs say how
-many they shall be.
+epoch on (`queue_epoch`). Both count epochs, of which the published run has 2,000, of 11 steps each; a budget of fewer
+epochs than `queue_epoch` has no queue. A queue of embeddings that still change fast does harm.
 
 Paper and code: the published code makes a seventh view and discards it, and divides the sum over the five other views
 by six (`as_published`). No number of SwAV was published.
@@ -82,8 +82,8 @@ class SwAV(Strategy):
         "The loss is a mean over the other views; the published code divides by one more.",
         "Six views; the published code makes a seventh, which it does not use.",
         "Views are of one length, as in the published code; the original has small crops too.",
-        "Recipe board: two views and 64 prototypes, never frozen, with assignments sharper than published, for with"
-        " those a short budget of small batches ends where all prototypes are as near.",
+        "Recipe board: two views, 64 prototypes, and assignments sharper than published: at the published epsilon a"
+        " short budget of small batches ends with all predictions alike. Below 16 epochs there is no queue.",
     )
     recipes = {
         "ssl12lead": {},
@@ -95,8 +95,6 @@ class SwAV(Strategy):
             "temperature": BOARD["temperature"],
             "prototypes": 64,
             "epsilon": 0.02,
-            "frozen_epochs": 0,
-            "queue_epoch": 1,
         },
     }
     Params = SwAVParams
@@ -135,6 +133,11 @@ class SwAV(Strategy):
         total = swapped_prediction(scores / p.temperature, assigned, as_published=p.as_published)
         entropy, share = usage(assigned.argmax(dim=2).flatten(), p.prototypes)
         return Loss(total, {"usage_entropy": entropy, "largest_share": share})
+
+    def passes(self, views: Views) -> Tensor:
+        """Encoder, projector, scores of the prototypes."""
+        scores: Tensor = self.prototypes(unit(self.projector(self.encoder(views.signal))))
+        return scores
 
     def on_step_end(self, step: Step) -> None:
         """Queue the embeddings of the views that were assigned."""

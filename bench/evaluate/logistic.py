@@ -3,6 +3,9 @@
 The optimum is scikit-learn's: minimise the sum of losses plus |W|^2 / (2 C), the intercept unpenalised.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -11,6 +14,9 @@ from torch import Tensor
 STRENGTHS: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
 _MEMORY, _ARMIJO, _SHRINK = 10, 1e-4, 0.5
+
+_COMPRESS = 0.7
+"""Share of rows still moving at which the others are taken out of the arithmetic."""
 
 
 def fit_logistic(
@@ -36,15 +42,9 @@ def fit_logistic(
     inputs = torch.cat([features @ axes, features.new_ones(len(features), 1)], 1)
     penalty = 1.0 / (features.new_tensor(strengths) * len(features))
     curvature = 0.25 * torch.cat([variance, variance.new_ones(1)]) + _padded(penalty, len(variance))
-    unit = curvature.rsqrt()[..., None]
-    shape = (len(strengths), inputs.shape[1], targets.shape[1])
-
-    def objective(flat: Tensor) -> tuple[Tensor, Tensor]:
-        value, gradient = _value_and_gradient(flat.view(shape) * unit, inputs, targets, penalty, kind)
-        return value, (gradient * unit).flatten(1)
-
-    start = features.new_zeros(shape).flatten(1)
-    weights = _minimise(objective, start, tolerance, iterations).view(shape) * unit
+    problem = (_Binary if kind == "multi" else _Multinomial)(inputs, targets, penalty, curvature.rsqrt())
+    solution = _minimise(problem, problem.start(), problem.rows(), tolerance, iterations)
+    weights = problem.weights(solution)
     return torch.cat([axes @ weights[:, :-1], weights[:, -1:]], 1)
 
 
@@ -77,39 +77,113 @@ def log_loss(probabilities: Tensor, targets: Tensor, kind: Literal["single", "mu
     return -(targets * p.log() + (1 - targets) * (1 - p).log()).sum(-1).mean(-1)
 
 
-def _value_and_gradient(
-    weights: Tensor, inputs: Tensor, targets: Tensor, penalty: Tensor, kind: str
-) -> tuple[Tensor, Tensor]:
-    logits = inputs @ weights
-    if kind == "single":
-        log_p = logits.log_softmax(-1)
-        value = -(targets * log_p).sum(-1).mean(-1)
-        residual = log_p.exp() * targets.sum(-1, keepdim=True) - targets
-    else:
-        value = (torch.nn.functional.softplus(logits) - targets * logits).sum(-1).mean(-1)
-        residual = logits.sigmoid() - targets
-    shrunk = torch.cat([weights[:, :-1], torch.zeros_like(weights[:, -1:])], 1) * penalty[:, None, None]
-    gradient = inputs.T @ residual / len(inputs) + shrunk
-    return value + 0.5 * (shrunk * weights).sum((1, 2)), gradient
+@dataclass(frozen=True)
+class _Problem:
+    """Independent problems, one a row, in coordinates in which their curvature is about one.
+
+    Attributes:
+        inputs: (n, P) features in principal axes, and the intercept's ones.
+        targets: (n, K).
+        penalty: (S,) of each strength.
+        unit: (S, P) what a coordinate's unit is.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    penalty: Tensor
+    unit: Tensor
+
+    def objective(self, flat: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Value (R,) and gradient (R, Q) of some rows' problems at `flat` (R, Q)."""
+        raise NotImplementedError
 
 
-def _minimise(objective, start: Tensor, tolerance: float, iterations: int) -> Tensor:  # type: ignore[no-untyped-def]
-    """L-BFGS on independent rows of `start` (S, P), each with its own step length."""
-    point = start
-    value, gradient = objective(point)
-    history: list[tuple[Tensor, Tensor, Tensor]] = []
+class _Multinomial(_Problem):
+    """A row a strength: all classes together."""
+
+    def start(self) -> Tensor:
+        return self.inputs.new_zeros(len(self.penalty), self.inputs.shape[1] * self.targets.shape[1])
+
+    def rows(self) -> Tensor:
+        return torch.arange(len(self.penalty))
+
+    def weights(self, flat: Tensor) -> Tensor:
+        """(S, P, K)."""
+        return flat.unflatten(1, (self.inputs.shape[1], -1)) * self.unit[..., None]
+
+    def objective(self, flat: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        unit, penalty = self.unit[rows][..., None], self.penalty[rows][:, None, None]
+        weights = flat.unflatten(1, (self.inputs.shape[1], -1)) * unit
+        log_p = (self.inputs @ weights).log_softmax(-1)
+        value = -(self.targets * log_p).sum(-1).mean(-1)
+        residual = log_p.exp() * self.targets.sum(-1, keepdim=True) - self.targets
+        shrunk = torch.cat([weights[:, :-1], torch.zeros_like(weights[:, -1:])], 1) * penalty
+        gradient = (self.inputs.T @ residual / len(self.inputs) + shrunk) * unit
+        return value + 0.5 * (shrunk * weights).sum((1, 2)), gradient.flatten(1)
+
+
+class _Binary(_Problem):
+    """A row a strength and class. A class that all records carry, or none, is given a constant score."""
+
+    def start(self) -> Tensor:
+        count = len(self.penalty) * self.targets.shape[1]
+        return self.inputs.new_zeros(count, self.inputs.shape[1])
+
+    def rows(self) -> Tensor:
+        varies = self.targets.amin(0) < self.targets.amax(0)
+        return torch.nonzero(varies.repeat(len(self.penalty)))[:, 0]
+
+    def weights(self, flat: Tensor) -> Tensor:
+        """(S, P, K)."""
+        weights = flat.unflatten(0, (len(self.penalty), -1)).transpose(1, 2) * self.unit[..., None]
+        constant = self.targets.amin(0) == self.targets.amax(0)
+        carry = self.targets.sum(0)
+        odds = ((carry + 0.5) / (len(self.targets) - carry + 0.5)).log()
+        weights[:, -1] = torch.where(constant, odds, weights[:, -1])
+        return weights
+
+    def objective(self, flat: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        classes = self.targets.shape[1]
+        unit, penalty = self.unit[rows // classes], self.penalty[rows // classes][:, None]
+        weights, targets = flat * unit, self.targets[:, rows % classes]
+        logits = self.inputs @ weights.T
+        value = (torch.nn.functional.softplus(logits) - targets * logits).mean(0)
+        residual = (logits.sigmoid() - targets).T
+        shrunk = torch.cat([weights[:, :-1], torch.zeros_like(weights[:, -1:])], 1) * penalty
+        gradient = (residual @ self.inputs / len(self.inputs) + shrunk) * unit
+        return value + 0.5 * (shrunk * weights).sum(1), gradient
+
+
+_History = list[tuple[Tensor, Tensor, Tensor]]
+
+
+def _minimise(problem: _Problem, start: Tensor, rows: Tensor, tolerance: float, iterations: int) -> Tensor:
+    """L-BFGS on independent rows of `start`, each with its own step length; rows that have converged drop out.
+
+    Args:
+        rows: those of `start` to move.
+    """
+    result, point = start.clone(), start[rows]
+    value, gradient = problem.objective(point, rows)
+    history: _History = []
     for _ in range(iterations):
         active = gradient.abs().amax(1) > tolerance
         if not bool(active.any()):
             break
+        if int(active.sum()) <= _COMPRESS * len(rows):
+            result[rows] = point
+            rows, point, value, gradient = rows[active], point[active], value[active], gradient[active]
+            history = [(step[active], change[active], bend[active]) for step, change, bend in history]
+            active = active[active]
         direction = -_two_loop(gradient, history)
         slope = (direction * gradient).sum(1)
         uphill = slope >= 0
         direction = torch.where(uphill[:, None], -gradient, direction)
         slope = torch.where(uphill, -(gradient**2).sum(1), slope)
         first = 1.0 / gradient.norm(dim=1).clamp_min(1.0) if not history else torch.ones_like(slope)
+        length = torch.where(active, first, 0.0)
         point_new, value_new, gradient_new = _search(
-            objective, point, value, gradient, direction, slope, torch.where(active, first, 0.0)
+            partial(problem.objective, rows=rows), point, value, direction, slope, length
         )
         step, change = point_new - point, gradient_new - gradient
         curvature = (step * change).sum(1)
@@ -121,10 +195,11 @@ def _minimise(objective, start: Tensor, tolerance: float, iterations: int) -> Te
         if bool((step == 0).all()):
             break
         point, value, gradient = point_new, value_new, gradient_new
-    return point
+    result[rows] = point
+    return result
 
 
-def _two_loop(gradient: Tensor, history: list[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
+def _two_loop(gradient: Tensor, history: _History) -> Tensor:
     q, weights = gradient, []
     for step, change, curvature in reversed(history):
         weight = (step * q).sum(1) / curvature
@@ -139,11 +214,10 @@ def _two_loop(gradient: Tensor, history: list[tuple[Tensor, Tensor, Tensor]]) ->
     return q
 
 
-def _search(  # type: ignore[no-untyped-def]
-    objective,
+def _search(
+    objective: Callable[[Tensor], tuple[Tensor, Tensor]],
     point: Tensor,
     value: Tensor,
-    gradient: Tensor,
     direction: Tensor,
     slope: Tensor,
     length: Tensor,

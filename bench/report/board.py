@@ -12,7 +12,7 @@ from bench.report.canvas import Figure
 from bench.report.layout import AnyLayout, GridLayout, Layout
 from bench.report.published import layouts
 from bench.report.table import Table
-from bench.report.words import CORPORA, budget_line, counted, encoder_arguments, percent
+from bench.report.words import CORPORA, budget_line, counted, encoder_arguments, own_encoders, percent
 from bench.run.suite import Suite
 
 
@@ -131,7 +131,8 @@ def _fractions(suite: Suite, titles: Mapping[str, str]) -> str:
 
 def _encoder(suite: Suite, titles: Mapping[str, str]) -> str:
     arguments = ", ".join([*_variants(suite), *encoder_arguments(suite, titles)])
-    return f"{suite.encoder.name} ({arguments})" if arguments else suite.encoder.name
+    shared = f"{suite.encoder.name} ({arguments})" if arguments else suite.encoder.name
+    return shared + own_encoders(suite, titles)
 
 
 def _variants(suite: Suite) -> list[str]:

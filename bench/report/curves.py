@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from bench.report.canvas import mark
 from bench.report.stats import Seeds
 from bench.report.summary import Summary
+from bench.report.words import first_of
 from bench.run.suite import Suite
 
 if TYPE_CHECKING:
@@ -71,14 +72,6 @@ def looks(summaries: Sequence[Summary], suite: Suite) -> dict[str, Look]:
 def is_control(look: Look) -> bool:
     """Whether a look is a control's."""
     return look.color in _GREYS
-
-
-def first_of(suite: Suite, label: str) -> str:
-    """Label of the entry whose fit an entry starts from in the end, or its own."""
-    starts = {entry.label: entry.init for entry in suite.entries}
-    while init := starts.get(label):
-        label = init
-    return label
 
 
 def panels(count: int) -> tuple[Any, "list[Axes]"]:

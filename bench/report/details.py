@@ -148,8 +148,9 @@ def methods(summary: AnySummary, suite: Suite) -> Table:
     for entry in words.by_label(summary.entries).values():
         row = described.loc[entry.label]
         differs = " ".join(row["deviations"])
-        shown = (entry.name, row["recipe"] or DASH, row["paper"] or DASH, differs or DASH)
-        data = {**named(entry), "strategy": row["strategy"], "recipe": row["recipe"]}
+        name = words.titles([entry])[entry.label]
+        shown = (name, row["recipe"] or DASH, row["paper"] or DASH, differs or DASH)
+        data = {"label": entry.label, "title": name, "strategy": row["strategy"], "recipe": row["recipe"]}
         data |= {"paper": row["paper"], "deviations": differs}
         rows.append(TableRow("", tuple(map(Cell, shown)), data))
     heads = {"strategy": 0.18, "recipe": 0.0, "paper": 0.2, "what differs from it": 0.4}

@@ -44,8 +44,8 @@ def label_efficiency(summaries: Sequence[Summary], suite: Suite) -> Figure | Non
 def transfer_efficiency(summaries: Sequence[Summary], suite: Suite) -> Figure | None:
     """Score against label fraction of what was pre-trained here and on other corpora; None where there are no two.
 
-    Fine-tuned entries, where there are any. A colour and marker an entry, as in `label_efficiency`; solid where it was
-    pre-trained here, a dash a source.
+    Classifiers that start from it, where there are any. A colour and marker an entry, as in `label_efficiency`; solid
+    where it was pre-trained here, a dash a source.
     """
     pairs = [(summary, _moving(summary, suite)) for summary in summaries]
     shown = [(summary, entries) for summary, entries in pairs if len(_fractions(summary, entries)) > 1]
@@ -67,7 +67,9 @@ def transfer_efficiency(summaries: Sequence[Summary], suite: Suite) -> Figure | 
         froms = {f"from {source}": replace(_OTHER, marker="", dashes=dashes[source]) for source in sources}
         legend(canvas, keys | froms)
         svg, png = saved(canvas)
-    more = " Solid: pre-trained on the corpus itself; dashed: on another one, read out or fine-tuned here."
+    more = (
+        " Solid: pre-trained on the corpus itself; dashed: on another one, read out or trained further here."
+    )
     return Figure("transfer_efficiency", _caption(drawn, "Label efficiency of transfer", more), svg, png)
 
 
@@ -81,7 +83,7 @@ def _entries(summary: Summary) -> list[Entry]:
 
 
 def _moving(summary: Summary, suite: Suite) -> list[Entry]:
-    """What was pre-trained on another corpus, each with its like from here; fine-tuned ones where there are any."""
+    """What was pre-trained on another corpus, each with its like from here; classifiers where there are any."""
     blocks = moved(summary, suite)
     labels = blocks[-1][1] if blocks else []
     return [

@@ -156,9 +156,8 @@ class Beside:
             return (self.row.reason,)
         if self.entry is None:
             return (f"The run did not ask for {self.label!r}",)
-        if self.fraction not in self.grid.summary.fractions:
-            return (f"The run did not ask for {words.percent(self.fraction)} labels",)
-        return words.missing_notes(self.entry, self.fraction)
+        nothing = (f"The run did not ask for {words.percent(self.fraction)} labels",)
+        return words.missing_notes(self.entry, self.fraction) or nothing
 
     def _compared(self, verdict: Verdict) -> tuple[str, ...]:
         """The verdict in words; what differs in this row only stands apart, so that rows share a footnote."""

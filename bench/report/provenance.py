@@ -11,6 +11,11 @@ from bench.run.plan import Plan
 from bench.run.status import Status
 from bench.run.store import Store
 
+_EVALUATION = [
+    "label", "source", "overlap", "corpus", "task", "split", "encoder", "lead_set", "eval_lead_set",
+    "fraction", "seed_index", "grouping", "noise",
+]  # fmt: skip
+
 _LISTED = ("commit", "modified", "python", "cpu", "cpu_capability", "accelerator", "device", "threads")
 
 
@@ -24,9 +29,7 @@ def provenance(plan: Plan, store: Store, frame: pd.DataFrame, resamples: int) ->
         Plain values: what ran on what and when (from the cells, never the time of the report), corpora with
         fingerprint and licence, cells by status, and one hash over the keys of all cells reported.
     """
-    rows = frame.drop_duplicates(
-        ["label", "corpus", "task", "fraction", "seed_index", "lead_set", "eval_lead_set", "grouping"]
-    )
+    rows = frame.drop_duplicates(_EVALUATION)
     done = rows[rows["status"] == Status.DONE.value]
     keys = sorted({*done["key"], *done["fit_key"]})
     cells = [store.read_json(key, "provenance.json") for key in keys if store.has(key)]
@@ -59,7 +62,7 @@ def _versions(rows: pd.DataFrame) -> dict[str, int]:
 
 
 def _corpora(plan: Plan, rows: pd.DataFrame) -> list[dict[str, Any]]:
-    names = set(rows["corpus"])
+    names = {*rows["corpus"], *rows["source"]}
     used = {corpus.fingerprint: corpus for corpus in plan.corpora.values() if corpus.name in names}
     return [
         {

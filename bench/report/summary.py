@@ -120,6 +120,11 @@ class Entry:
         return self.label, self.source
 
     @property
+    def title(self) -> str:
+        """The name without the corpus of the pre-training: the same wherever that was."""
+        return self.name.replace(f", from {self.source}", "", 1) if self.source else self.name
+
+    @property
     def paid_for(self) -> tuple[str, ...]:
         """Fields read in training: what is needed at test time is needed of the training records too."""
         return tuple(sorted({*self.needs, *self.needs_at_test}))

@@ -227,11 +227,14 @@ def _pretrained_elsewhere(summary: Summary) -> str:
     text = ""
     if summary.sources:
         text += (
-            " Rows from another corpus: pre-trained there, read out or fine-tuned here; no patient of the validation"
-            " and test parts was in that pre-training."
+            " Rows from another corpus: pre-trained there, read out or trained further here; no patient of the"
+            " validation and test parts was in that pre-training."
         )
     if any(entry.overlap for entry in summary.entries):
-        text += " Rows that saw test ECGs: their pre-training read the signals of validation and test, never labels."
+        text += (
+            " Rows that saw test ECGs: pre-trained on every signal of the corpus, validation and test too; no"
+            " labels."
+        )
     return text
 
 

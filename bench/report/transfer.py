@@ -9,9 +9,19 @@ from bench.report.tables import difference_data, make_table, named, nothing_cell
 from bench.run.suite import Entry as SuiteEntry
 from bench.run.suite import Suite, budget_of
 
-FROZEN, TUNED = "frozen encoder, read out here", "fine-tuned here"
+FROZEN, TUNED = "embeddings read out here", "classifiers that start from it, trained here"
 
-_NOT_THE_METHOD = ("label", "title", "init", "overlap", "transfer", "budget", "fractions", "groupings")
+_NOT_THE_METHOD = (
+    "label",
+    "title",
+    "init",
+    "overlap",
+    "transfer",
+    "noise",
+    "budget",
+    "fractions",
+    "groupings",
+)
 
 
 def transfer_table(summary: Summary, suite: Suite, resamples: int) -> Table | None:
@@ -41,7 +51,7 @@ def transfer_table(summary: Summary, suite: Suite, resamples: int) -> Table | No
 
 
 def moved(summary: Summary, suite: Suite) -> list[tuple[str, list[str]]]:
-    """Labels of rows that were pre-trained elsewhere: read out from the frozen encoder, then fine-tuned, as planned."""
+    """Labels of rows that were pre-trained elsewhere: those whose embeddings are read out, then the classifiers."""
     starts = {entry.label for entry in suite.entries if entry.init}
     labels = list(dict.fromkeys(entry.label for entry in summary.entries if entry.source))
     blocks = (
@@ -147,12 +157,15 @@ def _overlaps(entry: SuiteEntry, by_label: dict[str, SuiteEntry]) -> bool:
     return entry.overlap or (entry.init is not None and _overlaps(by_label[entry.init], by_label))
 
 
+def _described(suite: Suite, entry: SuiteEntry) -> tuple[Any, ...]:
+    """A method but for what it starts from."""
+    own = entry.model_dump(exclude={*_NOT_THE_METHOD})
+    return own, budget_of(suite, entry), suite.encoders.get(entry.label, suite.encoder)
+
+
 def _alike(suite: Suite, entry: SuiteEntry, other: SuiteEntry, by_label: dict[str, SuiteEntry]) -> bool:
     """Whether two entries, and the fits they start from, are one method."""
-    described = [
-        (one.model_dump(exclude={*_NOT_THE_METHOD}), budget_of(suite, one)) for one in (entry, other)
-    ]
-    if described[0] != described[1] or (entry.init is None) != (other.init is None):
+    if _described(suite, entry) != _described(suite, other) or (entry.init is None) != (other.init is None):
         return False
     if entry.init is None or other.init is None:
         return True

@@ -20,7 +20,8 @@ MOST = 16
 """Panels that a figure holds."""
 
 _ACROSS = 4
-_SQUARE, _ROOM = 0.78, (1.5, 0.75)  # inches: of a cell, and around a panel's
+_CELL, _TITLE = (0.8, 0.48), (2.5, 0.5)  # inches: width and height of a cell, and of a panel's title
+_ROOM = (2.2, 0.8)  # inches around all panels
 _COLOURS = "cividis"  # sequential, made for colour-blind readers
 
 
@@ -35,7 +36,7 @@ class Panel:
 def transfer_matrices(summaries: Sequence[Summary], suite: Suite) -> list[Figure]:
     """A figure for every encoder and lead set with transfer between corpora; none where there is no transfer.
 
-    Cells are means over seeds at the headline label fraction of what is evaluated; frozen encoders come first.
+    Cells are means over seeds at the headline label fraction; embeddings that are read out come first.
     """
     groups: dict[tuple[str, ...], list[Summary]] = {}
     for summary in summaries:
@@ -61,8 +62,8 @@ def _matrices(name: str, what: str, summaries: list[Summary], suite: Suite) -> l
     values = np.concatenate([panel.values.ravel() for panel in shown])
     limits = float(np.nanmin(values)), float(np.nanmax(values))
     across, down = min(len(shown), _ACROSS), -(-len(shown) // _ACROSS)
-    width = across * (_SQUARE * len(summaries) + _ROOM[0]) + 0.9
-    height = down * (_SQUARE * 0.62 * len(rows) + _ROOM[1]) + 0.7
+    width = across * max(_CELL[0] * len(summaries), _TITLE[0]) + _ROOM[0]
+    height = down * (_CELL[1] * len(rows) + _TITLE[1]) + _ROOM[1]
     with style():
         canvas = Canvas(figsize=(width, height), layout="constrained")
         axes = list(canvas.subplots(down, across, squeeze=False, sharex=True, sharey=True).flat)
@@ -78,7 +79,7 @@ def _matrices(name: str, what: str, summaries: list[Summary], suite: Suite) -> l
 
 
 def panels_of(summaries: Sequence[Summary], suite: Suite, rows: Sequence[str]) -> list[Panel]:
-    """A panel a label, frozen encoders before fine-tuned ones; rows as given, a column a summary."""
+    """A panel a label, embeddings that are read out before classifiers; rows as given, a column a summary."""
     blocks: dict[str, dict[str, None]] = {FROZEN: {}}
     titles: dict[str, str] = {}
     for summary in summaries:
@@ -138,7 +139,7 @@ def _caption(what: str, summaries: Sequence[Summary], left_out: int) -> str:
     text = (
         f"Transfer{f' ({what})' if what else ''}: macro one-vs-rest {words.SCORE} on the column's test part at"
         f" {fractions} of its labels, by the corpus of the pre-training, mean over seeds; framed: pre-trained where it"
-        " is evaluated; grey: no result. Frozen encoders come first, fine-tuned ones after them."
+        " is evaluated; grey: no result. Embeddings that are read out come first, then classifiers that start from it."
         f"{_more(left_out)} Scale {summaries[0].setting.scale}."
         f" {corpora}."
     )

@@ -144,7 +144,7 @@ def conditions(summary: AnySummary, suite: Suite, labels: Collection[str] | None
     """
     s = summary.setting
     names = {k: name for k, name in titles(summary.entries).items() if labels is None or k in labels}
-    encoder = ", ".join([s.encoder, *encoder_arguments(suite, names)])
+    encoder = ", ".join([s.encoder, *encoder_arguments(suite, names)]) + own_encoders(suite, names)
     return (
         f"Corpus {s.title}, task {s.task}, split {split_of(s)}, {judged(summary, suite)};"
         f" scale {s.scale}; encoder {encoder}; leads {leads_of(s)}; {suite.input.rate} Hz;"
@@ -242,6 +242,31 @@ def encoder_arguments(suite: Suite, labels: Collection[str]) -> list[str]:
     ]
 
 
+def own_encoders(suite: Suite, names: Mapping[str, str]) -> str:
+    """Rows with an encoder that is not the suite's: ' (CPC; CPC, fine-tuned: cpc_net, hidden 32)'.
+
+    Args:
+        names: of the rows by label.
+    """
+    groups: dict[str, list[str]] = {}
+    for entry in suite.entries:
+        spec = suite.encoders.get(first_of(suite, entry.label))
+        if spec and entry.label in names:
+            told = ", ".join(
+                [spec.name, *(f"{name} {value}" for name, value in sorted(spec.arguments.items()))]
+            )
+            groups.setdefault(told, []).append(names[entry.label])
+    return "".join(f" ({'; '.join(rows)}: {told})" for told, rows in groups.items())
+
+
+def first_of(suite: Suite, label: str) -> str:
+    """Label of the entry whose fit an entry starts from in the end, or its own."""
+    starts = {entry.label: entry.init for entry in suite.entries}
+    while init := starts.get(label):
+        label = init
+    return label
+
+
 def _measured(summary: AnySummary) -> str:
     """Where measurements come from, if any row needs some that we computed."""
     needed = any("measurements" in entry.paid_for for entry in summary.entries)
@@ -256,8 +281,11 @@ def counted(count: int, thing: str) -> str:
 
 
 def titles(entries: Iterable[Entry | GroupEntry]) -> dict[str, str]:
-    """What tables print for each label."""
-    return {label: entry.name for label, entry in by_label(entries).items()}
+    """What tables print for each label, wherever it was pre-trained."""
+    return {
+        label: entry.title if isinstance(entry, Entry) else entry.name
+        for label, entry in by_label(entries).items()
+    }
 
 
 def by_label(entries: Iterable[Entry | GroupEntry]) -> dict[str, Entry | GroupEntry]:

@@ -16,6 +16,8 @@ CORPORA = (
     ),
     ("chapman-sim", "simulated cohort in Chapman's layout", "simulated"),
     ("ptbxl", "PTB-XL 1.0.1 to 1.0.3, 100 or 500 Hz", "--data"),
+    ("cinc2021", "PhysioNet/Challenge 2021, any of its databases", "--data"),
+    ("cpsc", "CPSC 2018 as the Challenge gives it, nine classes", "--data"),
     ("ptbxl-sim", "simulated cohort in PTB-XL's layout", "simulated"),
 )
 

@@ -81,13 +81,19 @@ class FitCell(_Cell):
 
 
 class EmbedCell(_Cell):
-    """A frozen encoder (parent `fit`) over every record of a corpus with one lead set."""
+    """A frozen encoder (parent `fit`) over every record of a corpus with one lead set.
+
+    Attributes:
+        measurements: as of a fit, only where the strategy must know them of the record to be judged.
+        scaled_on: fingerprint of the split whose training part scales the signals, only for 'zscore-global'.
+    """
 
     stage: Literal["embed"] = "embed"
     corpus: str
     input: InputSpec
     lead_set: str
     measurements: str | None = None
+    scaled_on: str | None = None
 
 
 class PredictCell(_Cell):

@@ -47,7 +47,7 @@ class Shelf:
             return self.home / "simulated" / f"{name}-{self.records}"
         if self.data is None:
             raise CorpusError(
-                f"corpus {name!r} is real data: say where it lies with --data FOLDER (or use {name}-sim)"
+                f"corpus {name!r} is real data: say where it lies with --data FOLDER{_instead_of(name)}"
             )
         folders = [self.data / inside for inside in (name, _WITHIN.get(name, name))]
         return next((folder for folder in folders if folder.is_dir()), self.data)
@@ -87,6 +87,13 @@ class Shelf:
             workers=self.workers,
             progress=_named(report, f"prepare {name}"),
         )
+
+
+def _instead_of(name: str) -> str:
+    """What to run where a real corpus is not at hand."""
+    from bench.data.simulator.cohort import SIMULATED
+
+    return f" (or use {name}-sim)" if f"{name}-sim" in SIMULATED else ""
 
 
 def _named(report: Report, what: str) -> Callable[[int, int], None]:

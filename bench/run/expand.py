@@ -28,7 +28,7 @@ from bench.run.work import Job
 from bench.train.budget import Budget
 from bench.train.build import Rows, make_info
 from bench.train.prototypes import SEXES
-from bench.train.strategy import Field, Prototypes, Strategy
+from bench.train.strategy import Draw, Field, Prototypes, Strategy
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,15 @@ class CellMaker:
     def params(self, entry: Entry, kind: type[Strategy]) -> Any:
         """An entry's parameters: defaults, recipe, its own."""
         try:
-            return kind.Params.model_validate({**self.recipe(entry, kind), **entry.params})
+            return kind.Params.model_validate(self.changes(entry, kind))
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             raise SuiteError(f"entry {entry.label!r}: parameter {where}: {first['msg']}") from None
+
+    def changes(self, entry: Entry, kind: type[Strategy]) -> dict[str, Any]:
+        """The parameters of an entry that differ from the strategy's defaults, or restate them."""
+        return {**self.recipe(entry, kind), **entry.params, **self.suite.params.get(entry.label, {})}
 
     def fractions_by(self, entry: Entry) -> FractionsBy:
         """What an entry's label fractions are shares of."""
@@ -112,19 +116,20 @@ class CellMaker:
         if entry.init and "init" not in kind.parents:
             raise SuiteError(f"entry {entry.label!r}: {kind.name} starts from no other fit; leave `init` out")
         if entry.init:
-            parents["init"] = self._init(entries[entry.init], entries, at, source)
+            parents["init"] = self._init(entries[entry.init], entries, at, source, judge)
         missing = set(kind.parents) - set(parents)
         if missing:
             raise SuiteError(f"entry {entry.label!r} needs `{missing.pop()}: LABEL OF AN ENTRY`")
         params = self.params(entry, kind)
         needs = kind.needs_with(params)
         labelled = Field.LABELS in needs
-        rows, subset = self._subset(entry, at if labelled else replace(at, fraction=1.0))
-        if rows.frames is not None and labelled and not kind.labelled_only:
+        by = self.fractions_by(entry) if labelled else "patients"
+        rows, subset = self.ground.subset(at.fraction if labelled else 1.0, at.seed_index, by, at.lead_set)
+        if rows.frames is not None and not (kind.labelled_only and kind.draws(params) == Draw()):
             raise SkipFraction(
-                "labels drawn by frame are for strategies that learn from labelled records alone"
+                "labels drawn by frame are for strategies that learn from labelled frames alone"
             )
-        rows, trained_on = self._trained_on(entry, needs, rows, judge)
+        rows, trained_on = self._trained_on(entry, needs, rows, judge, at.lead_set)
         budget = self._budget(entry, kind)
         encoder = self.encoder(entry, entries)
         task = self.use.task if labelled else None
@@ -167,17 +172,24 @@ class CellMaker:
         )
         return self._add(cell, rows, found)
 
-    def _init(self, entry: Entry, entries: dict[str, Entry], at: At, source: "CellMaker | None") -> str:
+    def _init(
+        self,
+        entry: Entry,
+        entries: dict[str, Entry],
+        at: At,
+        source: "CellMaker | None",
+        judge: Ground | None,
+    ) -> str:
         """Key of the fit that another one starts from."""
         if source is None:
-            return self.fit(entry, entries, at)
+            return self.fit(entry, entries, at, judge=judge)
         return source.fit(entry, entries, replace(at, fraction=1.0), judge=self.ground)
 
     def _subset(self, entry: Entry, at: At) -> tuple[Rows, Subset]:
         return self.ground.subset(at.fraction, at.seed_index, self.fractions_by(entry), at.lead_set)
 
     def _trained_on(
-        self, entry: Entry, needs: frozenset[Field], rows: Rows, judge: Ground | None
+        self, entry: Entry, needs: frozenset[Field], rows: Rows, judge: Ground | None, lead_set_name: str
     ) -> tuple[Rows, str]:
         """The records a fit sees, and their hash where they are not simply part train."""
         if entry.overlap:
@@ -187,16 +199,10 @@ class CellMaker:
             return replace(rows, train=every), rows_hash(self.corpus.records, every)
         if judge is None:
             return rows, ""
-        clear = self.ground.cleared_for(judge)
-        kept = replace(
-            rows,
-            **{
-                n: np.intersect1d(getattr(rows, n), clear) for n in ("train", "labelled", "val", "val_subset")
-            },
-        )
+        kept = self.ground.without_patients_of(judge, rows, lead_set_name)
         if len(kept.train) == len(rows.train) and len(kept.val) == len(rows.val):
             return rows, ""
-        if not len(kept.train) or not len(kept.val):
+        if not (len(kept.train) and len(kept.labelled) and len(kept.val)):
             raise SkipFraction(
                 f"every patient of {self.corpus.name} is also tested on in {judge.corpus.name}"
             )
@@ -299,6 +305,7 @@ class CellMaker:
             input=self.suite.input,
             lead_set=lead_set,
             measurements=self.corpus.measurements_fingerprint() if measured else None,
+            scaled_on=self.split.fingerprint if self.suite.input.scaling == "zscore-global" else None,
             threads=self.suite.threads,
             precision=self.suite.precision,
             parents={"fit": fit},

@@ -43,7 +43,7 @@ class Ground:
         self.split: Split = make_split(corpus.records, self.targets, use.split)
         self.grid = attribute_grid(corpus, use.task, self.split.pretrain)
         self._subsets: dict[_Place, tuple[Rows, Subset] | str] = {}
-        self._cleared: dict[tuple[str, str], np.ndarray] = {}
+        self._cleared: dict[tuple[str, str, str], np.ndarray] = {}
         refuse_overlap(audit(self.training(), [CorpusPart(corpus, self.split.parts["test"])]))
 
     def training(self) -> list[CorpusPart]:
@@ -116,19 +116,38 @@ class Ground:
 
     def cleared_for(self, other: "Ground") -> np.ndarray:
         """Rows of this corpus that a fit may see which is evaluated on another: those of none of its patients."""
-        place = other.corpus.fingerprint, other.split.fingerprint
+        place = other.corpus.fingerprint, other.split.fingerprint, other.use.task
         if place not in self._cleared:
             self._cleared[place] = _cleared(self.corpus, other)
         return self._cleared[place]
 
+    def without_patients_of(self, other: "Ground", rows: Rows, lead_set_name: str) -> Rows:
+        """What is left of a fit's records where another corpus's patients are evaluated."""
+        clear, parts = self.cleared_for(other), ("train", "labelled", "val", "val_subset")
+        kept = {part: np.intersect1d(getattr(rows, part), clear) for part in parts}
+        if rows.frames is not None:
+            owner = instances_of(self.corpus, self.suite.input, lead_set_name).record[rows.frames]
+            kept["frames"] = rows.frames[np.isin(owner, clear)]
+        return replace(rows, **kept)
+
+    def lost_to(self, other: "Ground") -> int:
+        """How many records that a fit may see are left out where another corpus's patients are evaluated."""
+        seen = np.concatenate([part.rows for part in self.training()])
+        return int((~np.isin(seen, self.cleared_for(other))).sum())
+
 
 def _cleared(corpus: PreparedCorpus, tested: Ground) -> np.ndarray:
-    judged = np.union1d(tested.split.parts["val"], tested.split.parts["test"])
     everything = np.arange(len(corpus.records))
-    pairs = find_duplicates(CorpusPart(corpus, everything), CorpusPart(tested.corpus, judged))
+    evaluated = np.concatenate([tested.split.parts["val"], tested.split.parts["test"]])
+    theirs = _same_patients(tested.corpus, evaluated)  # their records in no part too
+    pairs = find_duplicates(CorpusPart(corpus, everything), CorpusPart(tested.corpus, theirs))
+    return np.setdiff1d(everything, _same_patients(corpus, pairs["row_a"].to_numpy(int)))
+
+
+def _same_patients(corpus: PreparedCorpus, rows: np.ndarray) -> np.ndarray:
+    """Every row of the patients of some rows."""
     patients = corpus.records["patient"].to_numpy()
-    met = np.isin(patients, patients[pairs["row_a"].to_numpy(int)])
-    return everything[~met]
+    return np.flatnonzero(np.isin(patients, patients[rows]))
 
 
 def instances_of(corpus: PreparedCorpus, spec: InputSpec, lead_set_name: str) -> Instances:

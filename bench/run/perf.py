@@ -7,7 +7,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -99,12 +99,11 @@ def _rate(label: str, fit: Fit, rounds: int, steps: int) -> Rate:
 def _floor(fit: Fit) -> Callable[[], None]:
     """A step of the strategy's own networks on random tensors of its views' shape."""
     batch = fit.data.draw(fit._next_index(), fit.order)
-    shape = fit.strategy.views(batch, fit.views).signal.shape
-    encoder, projector = fit.strategy.encoder, fit.strategy.projector
-    signal = torch.randn(shape, device=fit.device)
+    views = fit.strategy.views(batch, fit.views)
+    views = replace(views, signal=torch.randn(views.signal.shape, device=fit.device))
 
     def step() -> None:
-        projector(encoder(signal)).float().square().mean().backward()
+        fit.strategy.passes(views).float().square().mean().backward()
         fit.optimiser.step()
         fit.optimiser.zero_grad(set_to_none=True)
 

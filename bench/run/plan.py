@@ -149,7 +149,7 @@ class _Expansion:
             fraction=at.fraction,
             seed_index=at.seed_index,
             paper=kind.paper,
-            deviations=self._deviations(entry, kind, source),
+            deviations=self._deviations(entry, kind, source, overlap),
             uses_encoder=kind.uses_encoder,
             grouping=what.grouping,
             attributes=kind.seeks(cells.params(entry, kind)) if what.grouping else (),
@@ -181,10 +181,12 @@ class _Expansion:
             return "what it gives the read-out is a table with gaps, not an embedding to group"
         return ""
 
-    def _deviations(self, entry: Entry, kind: type[Strategy], source: CellMaker | None) -> tuple[str, ...]:
+    def _deviations(
+        self, entry: Entry, kind: type[Strategy], source: CellMaker | None, overlap: bool
+    ) -> tuple[str, ...]:
         """The strategy's own, what the recipe sets, and what the fit starts from."""
         lines = list(kind.deviations)
-        changes = {**self.cells.recipe(entry, kind), **entry.params}
+        changes = self.cells.changes(entry, kind)
         if changes:
             what = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in changes.items())
             lines.append(f"Set here: {what}.")
@@ -193,11 +195,11 @@ class _Expansion:
             lines.append(f"Starts from the fit of {_title(init, self.cells.found(init).strategy)}.")
         if source:
             lines.append(f"Pre-trained on {source.corpus.name}, with all labels there where it reads labels.")
-            lines += self._left_out(source)
+            lines += [] if overlap else self._left_out(source)
         return tuple(lines)
 
     def _left_out(self, source: CellMaker) -> list[str]:
-        gone = len(source.corpus.records) - len(source.ground.cleared_for(self.cells.ground))
+        gone = source.ground.lost_to(self.cells.ground)
         return [f"{gone:,} records of {source.corpus.name} left out: their patients are evaluated here."] * (
             gone > 0
         )

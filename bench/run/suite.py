@@ -116,7 +116,8 @@ class Suite(_Frozen):
 
     Attributes:
         seed: every random number of the suite derives from it; `seeds`: how many seed indices.
-        budgets: overrides of the budget by entry label, on top of the entry's own (a scale's learning rates, say).
+        budgets, params: overrides of budget and parameters by entry label, on top of the entry's own (what a scale
+            changes: learning rates, say).
         lead_sets: trained; `eval_lead_sets`: evaluated, by default the trained one.
         encoders: in place of the suite's, for single entries by label; what starts from an entry has its encoder.
         encoder_variants: arguments of the encoder, everything runs with each set of them; none: as it is.
@@ -143,6 +144,7 @@ class Suite(_Frozen):
     entries: tuple[Entry, ...]
     budget: Budget
     budgets: dict[str, dict[str, Any]] = {}
+    params: dict[str, dict[str, Any]] = {}
     lead_sets: tuple[str, ...] = ("all-12",)
     eval_lead_sets: tuple[str, ...] = ()
     label_fractions: tuple[float, ...] = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
@@ -175,8 +177,8 @@ class Suite(_Frozen):
         bad = [level for level in self.noise_levels if level not in LEVELS]
         if bad:
             raise ValueError(f"noise level {bad[0]} is none of {', '.join(map(str, LEVELS))}")
-        everywhere = {"budgets": self.budgets, "leave_out": self.leave_out, "encoders": self.encoders}
-        for what, named in everywhere.items():
+        for what in ("budgets", "params", "leave_out", "encoders"):
+            named = getattr(self, what)
             unknown = [label for label in named if label not in labels]
             if unknown:
                 raise ValueError(f"{what} names {unknown[0]!r}, which is no entry")

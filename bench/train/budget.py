@@ -14,8 +14,9 @@ class InputSpec(BaseModel):
         window: samples of an instance; None: the whole record (all records must then be of one length).
         crop: where an instance starts in training: 'random' for each draw, or at the record's 'start'.
         scaling: 'minmax' over the record's leads jointly (Good Views), 'minmax-lead' over each lead of the record
-            by itself (CLOCS, CROCS), 'zscore-lead' and 'zscore-record' with the record's own statistics,
-            'zscore-global' with the training part's, or 'none' (millivolts).
+            by itself (CROCS), 'minmax-view' over each lead of each view by itself (CLOCS), 'zscore-lead' and
+            'zscore-record' with the record's own statistics, 'zscore-global' with the training part's, or 'none'
+            (millivolts).
         instance: 'record' (all leads as channels) or 'lead' (each lead is an instance of one channel).
         stride: samples between evaluation windows; None: the window's length.
         aggregation: how a record's windows become one score: 'mean' or 'max', embeddings being averaged in
@@ -28,9 +29,9 @@ class InputSpec(BaseModel):
     band: tuple[float, float] | None = None
     window: int | None = Field(default=None, gt=0)
     crop: Literal["random", "start"] = "random"
-    scaling: Literal["minmax", "minmax-lead", "zscore-lead", "zscore-record", "zscore-global", "none"] = (
-        "zscore-lead"
-    )
+    scaling: Literal[
+        "minmax", "minmax-lead", "minmax-view", "zscore-lead", "zscore-record", "zscore-global", "none"
+    ] = "zscore-lead"
     instance: Literal["record", "lead"] = "record"
     stride: int | None = Field(default=None, gt=0)
     aggregation: Literal["mean", "max", "none"] = "mean"

@@ -87,12 +87,13 @@ def make_info(
     leads, draw = len(lead_set(lead_set_name)), kind.draws(params)
     samples = window_of(corpus, spec)
     alone = spec.instance == "lead"
+    each = leads if alone and not draw.all_leads else 1
     known = corpus.tasks[task] if task else None
     return Info(
         leads=1 if alone else leads,
         samples=samples,
         rate=spec.rate,
-        instances=_count(corpus, rows, kind, draw, samples) * (leads if alone and not draw.all_leads else 1),
+        instances=_count(corpus, rows, kind, draw, samples, each),
         drawn=(1 if alone and not draw.all_leads else leads, samples * draw.windows),
         classes=known.classes if known else (),
         kind=known.kind if known else "single",
@@ -117,10 +118,14 @@ def window_of(corpus: PreparedCorpus, spec: InputSpec) -> int:
     return spec.window or int(lengths[0])
 
 
-def _count(corpus: PreparedCorpus, rows: Rows, kind: type[Strategy], draw: Draw, window: int) -> int:
-    """Records that a fit draws from."""
+def _count(
+    corpus: PreparedCorpus, rows: Rows, kind: type[Strategy], draw: Draw, window: int, each: int
+) -> int:
+    """Instances that a fit draws from, `each` of a record."""
+    if rows.frames is not None and kind.labelled_only:
+        return len(rows.frames)
     which = rows.labelled if kind.labelled_only else rows.train
-    return len(long_enough(corpus.records["length"].to_numpy(), which, draw, window))
+    return len(long_enough(corpus.records["length"].to_numpy(), which, draw, window)) * each
 
 
 def attribute_grid(corpus: PreparedCorpus, task: str, rows: np.ndarray) -> AttributeGrid:

@@ -254,11 +254,21 @@ class Fit:
         rows = torch.arange(len(self.data)) if rows is None else rows
         rows = rows.to(self.data.record.device)
         parts = [
-            self.strategy.embed(self.data.scaled(self.data.draw(index, None))).float()
+            self._embed(self.data.scaled(self.data.draw(index, None)))
             for index in rows.split(4 * self.budget.batch)
         ]
         self.strategy.train(training)
         return torch.cat(parts)
+
+    def _embed(self, batch: Batch) -> Tensor:
+        """(B, D); where leads are evaluated singly, the mean over those of an instance that has all."""
+        leads = batch.signal.shape[1]
+        if leads == self.strategy.info.leads:
+            return self.strategy.embed(batch).float()
+        row = torch.arange(len(batch.index), device=batch.index.device).repeat_interleave(leads)
+        signal = batch.signal.flatten(0, 1)[:, None]
+        single = Batch(signal, batch.index[row], batch.record[row], batch.fields.take(row))
+        return self.strategy.embed(single).float().unflatten(0, (-1, leads)).mean(1)
 
     def state(self) -> dict[str, Any]:
         """Everything needed to continue in another process with identical results; tensors and plain values."""

@@ -16,6 +16,9 @@ from bench.train.units import Instances
 
 ONE_WINDOW = Draw()
 
+_FLOOR = 1e-3
+"""Millivolts: what does not move is not blown up."""
+
 _SEX = {"male": 0, "female": 1}
 
 
@@ -28,6 +31,7 @@ class Signals:
         offset, length: (R,) int64, where each record lies in `flat`.
         shift, scale: (R, C) float32 millivolts; scaled = (signal - shift) / scale.
         window: samples of an evaluated instance.
+        by_view: scaled to [0, 1] by its own extremes instead, each lead of each signal by itself.
         shortest: samples of the shortest record; beyond them gathering must pad.
     """
 
@@ -39,6 +43,7 @@ class Signals:
     window: int
     shortest: int
     device: torch.device
+    by_view: bool = False
 
     def gather(self, record: Tensor, start: Tensor, windows: int = 1) -> Tensor:
         """(B, C, windows * window) float32 millivolts from `start` (B,) on, zero beyond the record's end."""
@@ -54,6 +59,9 @@ class Signals:
 
     def scaled(self, signal: Tensor, record: Tensor, leads: Tensor | None = None) -> Tensor:
         """Scale (N, C', T) millivolts by the statistics of each row's record; `leads` (N, C') as in Views."""
+        if self.by_view:
+            low, high = signal.aminmax(dim=2, keepdim=True)
+            return (signal - low) / (high - low).clamp_min(_FLOOR)
         shift, scale = self.shift[record], self.scale[record]
         if leads is not None:
             shift, scale = shift.gather(1, leads), scale.gather(1, leads)
@@ -102,6 +110,7 @@ def load_signals(
         window,
         int(lengths.min()),
         device,
+        spec.scaling == "minmax-view",
     )
 
 
@@ -111,24 +120,23 @@ def _scaling(
     """Per-record shift and scale (R, C) in millivolts."""
     mean = np.stack(corpus.records["mean"].to_list())[:, leads].astype(float)
     sd = np.stack(corpus.records["sd"].to_list())[:, leads].astype(float)
-    floor = 1e-3
-    if spec.scaling == "none":
+    if spec.scaling in ("none", "minmax-view"):
         return np.zeros_like(mean), np.ones_like(mean)
     if spec.scaling == "zscore-lead":
-        return mean, np.maximum(sd, floor)
+        return mean, np.maximum(sd, _FLOOR)
     if spec.scaling.startswith("minmax"):
         low, high = _extremes(corpus, leads)
         if spec.scaling == "minmax":
             low = np.repeat(low.min(1, keepdims=True), len(leads), 1)
             high = np.repeat(high.max(1, keepdims=True), len(leads), 1)
-        return low, np.maximum(high - low, floor)
+        return low, np.maximum(high - low, _FLOOR)
     pooled = mean.mean(1, keepdims=True)
     spread = np.sqrt((sd**2 + (mean - pooled) ** 2).mean(1, keepdims=True))
     if spec.scaling == "zscore-record":
-        return np.repeat(pooled, len(leads), 1), np.repeat(np.maximum(spread, floor), len(leads), 1)
+        return np.repeat(pooled, len(leads), 1), np.repeat(np.maximum(spread, _FLOOR), len(leads), 1)
     centre = pooled[train_rows].mean()
     width = np.sqrt((spread[train_rows] ** 2 + (pooled[train_rows] - centre) ** 2).mean())
-    return np.full_like(mean, centre), np.full_like(mean, max(width, floor))
+    return np.full_like(mean, centre), np.full_like(mean, max(width, _FLOOR))
 
 
 def _extremes(corpus: PreparedCorpus, leads: list[int]) -> tuple[np.ndarray, np.ndarray]:

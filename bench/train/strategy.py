@@ -265,6 +265,14 @@ class Strategy(nn.Module):
         )
         return Loss(total)
 
+    def passes(self, views: Views) -> Tensor:
+        """The passes through its networks that a step takes, and nothing else: the floor of `leadboard perf`.
+
+        Default: each view through encoder and projector.
+        """
+        projection: Tensor = self.projector(self.encoder(views.signal))
+        return projection
+
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Default: all trainable parameters, no weight decay on norms and biases."""
         return no_decay_groups(self.named_parameters())

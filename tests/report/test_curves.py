@@ -2,10 +2,11 @@ from dataclasses import replace
 
 import pytest
 
-from bench.report.curves import Line, first_of, is_control, looks, panels
+from bench.report.curves import Line, is_control, looks, panels
 from bench.report.curves import draw as drawing
 from bench.report.stats import over_seeds
 from bench.report.summary import Entry, Setting, Summary
+from bench.report.words import first_of
 from bench.run.suite import Suite
 
 ENTRIES = (

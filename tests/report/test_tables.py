@@ -340,7 +340,9 @@ def test_captions_say_what_label_fractions_are_shares_of(tmp_path):
     for fraction in (0.1, 1.0):
         bench.finish(bench.add("two", fraction, fractions_by="frames"), bench.noisy(2, 1))
     (summary,) = _summaries(bench)
-    mixed = " or, where a row says so, shares of the training frames (windows of single leads), drawn one by one;"
+    mixed = (
+        " or, where a row says so, shares of the training frames (windows of single leads), drawn one by one;"
+    )
     assert mixed in board(summary, suite, 50).caption
     assert nested in words.conditions(summary, suite, {"one"})
     assert "label fractions" not in words.conditions(replace(summary, fractions=(1.0,)), suite)
@@ -394,3 +396,18 @@ def test_arguments_that_a_suite_varies_are_part_of_an_encoders_name(tmp_path):
     for summary, dim in zip(_summaries(bench), (32, 64), strict=True):
         on = suite.on(suite.corpora[0], {"dim": dim})
         assert f"encoder net (dim {dim}), width 8; leads" in words.conditions(summary, on)
+
+
+def test_rows_with_an_encoder_of_their_own_are_named(tmp_path):
+    entries = ("one", "cpc", {"strategy": "finetune", "label": "cpc_tuned", "init": "cpc"})
+    given = {"cpc": {"name": "cpc_net", "arguments": {"hidden": 8}}}
+    bench = make_bench(tmp_path, entries=entries, encoders=given, label_fractions=(1.0,))
+    for label in ("one", "cpc", "cpc_tuned"):
+        bench.finish(bench.add(label), bench.noisy(2, 1))
+    (summary,) = _summaries(bench)
+    suite = bench.plan.suites[0]
+    assert (
+        "encoder resnet1d18, width 8 (Cpc; Cpc tuned: cpc_net, hidden 8);"
+        in board(summary, suite, 50).caption
+    )
+    assert "cpc_net" not in words.conditions(summary, suite, {"one"})

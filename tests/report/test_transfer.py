@@ -5,6 +5,8 @@ from bench.report import figures, transfer_figure
 from bench.report.details import classes, comparisons, cost, methods, no_result
 from bench.report.figures import label_efficiency, transfer_efficiency
 from bench.report.frame import build_frame
+from bench.report.group_summary import build_group_frame, summarise_groups
+from bench.report.group_views import GroupViews
 from bench.report.summary import Summary, summarise
 from bench.report.table import SIMULATED, to_csv
 from bench.report.tables import CONTROLS, LEAKS, NOTHING, STRATEGIES, TRANSFERS, board, selection
@@ -12,6 +14,7 @@ from bench.report.transfer import FROZEN, TUNED, leak_table, moved, transfer_tab
 from bench.report.transfer_figure import transfer_matrices
 from bench.report.views import MetricViews
 from bench.run.suite import Suite
+from tests.report.group_cells import add_group, finish_group, swapped, units
 from tests.report.hand_made import Bench, make_bench
 
 NEAR, FAR = "tiny-sim", "far-sim"
@@ -93,8 +96,8 @@ def test_board_has_blocks_for_what_is_not_ranked(summary, suite):
         (NOTHING, [("lost", ""), ("lost", FAR)]),
     ]  # fmt: skip
     assert all(row.data["rank"] is None for row in table.rows if row.block != STRATEGIES)
-    assert "pre-trained there, read out or fine-tuned here" in table.caption
-    assert "read the signals of validation and test, never labels" in table.caption
+    assert "pre-trained there, read out or trained further here" in table.caption
+    assert "pre-trained on every signal of the corpus, validation and test too; no labels" in table.caption
     assert to_csv(table).splitlines()[0].split(",")[9:14] == ["block", "label", "title", "source", "overlap"]
 
 
@@ -196,6 +199,12 @@ def test_the_same_method_without_the_leak_has_the_same_parameters_and_budget():
     assert without_overlap(suite, "leak") == "plain"
     longer = Suite.model_validate({**content, "entries": entries, "budgets": {"leak": {"steps": 90}}})
     assert without_overlap(longer, "leak") == "long"
+    quiet = Suite.model_validate(
+        {**content, "entries": (plain, {**leak, "noise": False, "transfer": "never"})}
+    )
+    assert without_overlap(quiet, "leak") == "plain"
+    wider = Suite.model_validate({**content, "entries": entries, "encoders": {"leak": {"name": "wide"}}})
+    assert without_overlap(wider, "leak") is None
     alone = Suite.model_validate({**content, "entries": ("a", leak)})
     assert without_overlap(alone, "leak") is without_overlap(alone, "nobody") is None
 
@@ -245,3 +254,31 @@ def test_label_efficiency_shows_what_was_pretrained_here_and_transfer_the_rest(s
 
 def test_moved_rows_are_frozen_or_fine_tuned(summary, suite):
     assert moved(summary, suite) == [(FROZEN, ["good", "lost"]), (TUNED, ["good_tuned"])]
+
+
+def test_what_is_only_there_from_elsewhere_has_a_title_without_it(tmp_path):
+    bench = make_bench(tmp_path, entries=("good",))
+    for source in (FAR, "further-sim"):
+        bench.finish(bench.move("good", source), bench.noisy(2, 0))
+    (summary,) = summarise(build_frame(bench.plan, bench.store, 20), MetricViews(bench.store, 20))
+    suite = bench.plan.suites[0]
+    table = transfer_table(summary, suite, 20)
+    assert [row.cells[0].text for row in table.rows] == ["Good"]
+    assert [row.cells[1].text for row in table.rows] == ["–"]
+    assert [row.data["title"] for row in methods(summary, suite).rows] == ["Good"]
+    (panel,) = transfer_figure.panels_of([summary], suite, [NEAR, FAR, "further-sim"])
+    assert panel.title == "Good"
+    assert np.isnan(panel.values[0, 0])
+    assert np.isfinite(panel.values[1:]).all()
+
+
+def test_groups_of_embeddings_from_elsewhere_are_not_those_from_here(tmp_path):
+    bench = make_bench(tmp_path, label_fractions=(1.0,))
+    bench.finish(bench.add("good"), bench.noisy(2, 0))
+    bench.finish(bench.move("good", FAR), bench.noisy(2, 1))
+    finish_group(bench, add_group(bench, "good"), swapped(units(bench)))
+    (scores,) = summarise(build_frame(bench.plan, bench.store, 20), MetricViews(bench.store, 20))
+    frame = build_group_frame(bench.plan, bench.store, 20)
+    (groups,) = summarise_groups(frame, GroupViews(bench.store, 20))
+    rows = board(scores, bench.plan.suites[0], 20, groups).rows
+    assert [row.data["kmeans_acc"] for row in rows] == [1.0, None]

@@ -8,7 +8,7 @@ from bench.run.plan import make_plan
 from bench.run.registry import Registry
 from bench.run.store import Store
 from bench.run.suite import Suite
-from tests.corpora import tiny_corpus
+from tests.corpora import other_corpus, tiny_corpus
 
 STRATEGIES = """
 import torch
@@ -98,3 +98,33 @@ def tiny(tmp_path_factory):
         return make_plan([suite], prepared or {"tiny-sim@50": corpus}, registry or Registry((file,)))
 
     return SimpleNamespace(corpus=corpus, file=file, plan=plan, store=lambda path: Store(path / "store"))
+
+
+PAIR = [
+    {"corpus": "tiny-sim", "task": "rhythm", "sources": ["other-sim"]},
+    {"corpus": "other-sim", "task": "pace", "sources": ["tiny-sim"]},
+]
+"""Each of two corpora, also with what was fitted on the other one."""
+
+
+@pytest.fixture(scope="session")
+def pair(tiny, tmp_path_factory):
+    """Two corpora of other patients, leads and classes; and a function that makes plans of both."""
+    other = other_corpus(tmp_path_factory.mktemp("pair") / "other")
+    prepared = {"tiny-sim@50": tiny.corpus, "other-sim@50": other}
+
+    def plan(**changes):
+        return tiny.plan(prepared=prepared, **{"corpora": PAIR, "seeds": 1, **changes})
+
+    return SimpleNamespace(tiny=tiny.corpus, other=other, file=tiny.file, plan=plan)
+
+
+def pick(plan, **wanted):
+    """The rows with these values of these attributes."""
+    return [row for row in plan.rows if all(getattr(row, name) == value for name, value in wanted.items())]
+
+
+def one(plan, **wanted):
+    """The only row with these values."""
+    (row,) = pick(plan, **wanted)
+    return row

@@ -54,6 +54,18 @@ def test_a_scale_overrides_the_suite(tmp_path):
         ({"label_fractions": [1.0, 1.0]}, "label_fractions names something twice"),
         ({"entries": [{"strategy": "a", "init": "a"}]}, "starts from itself"),
         ({"precision": "bf17"}, "precision"),
+        ({"noise_levels": [1, 9]}, "noise level 9 is none of 1, 2, 3, 4, 5, 6"),
+        ({"noise_levels": [1, 1]}, "noise_levels names something twice"),
+        ({"encoders": {"zz": {"name": "resnet1d18"}}}, "encoders names 'zz', which is no entry"),
+        ({"encoder_variants": [{"dim": 8}, {"dim": 8}]}, "encoder_variants names something twice"),
+        ({"fractions_by": "frames"}, "'frames' needs input.aggregation 'none'"),
+        ({"fractions_by": "weeks"}, "fractions_by"),
+        (
+            {"corpora": [{"corpus": "tiny", "task": "rhythm", "sources": ["far"]}]},
+            "source 'far' is no other corpus",
+        ),
+        ({"corpora": [{"corpus": "tiny", "task": "rhythm", "evaluate": False}]}, "no corpus is evaluated"),
+        ({"entries": [{"strategy": "a", "transfer": "sometimes"}]}, "transfer"),
     ],
 )
 def test_mistakes_are_named(tmp_path, changes, message):
@@ -80,3 +92,15 @@ def test_entries_left_out_at_a_scale_are_gone_and_must_exist():
         load_suite("board", "smoke", {"leave_out": ["nobody"]})
     with pytest.raises(SuiteError, match="'simclr_finetuned' starts from one that leave_out names"):
         load_suite("board", "smoke", {"leave_out": ["simclr"]})
+
+
+def test_variants_come_on_top_of_each_corpus_own_encoder(tmp_path):
+    own = {"name": "net_s", "arguments": {"samples": 100, "dim": 4}}
+    uses = [{"corpus": "tiny", "task": "rhythm"}, {"corpus": "other", "task": "pace", "encoder": own}]
+    suite = load(tmp_path, corpora=uses, encoder={"name": "resnet1d18", "arguments": {"dim": 16}})
+    arguments = [suite.on(use, {"dim": 32}).encoder.model_dump() for use in suite.corpora]
+    assert arguments == [
+        {"name": "resnet1d18", "arguments": {"dim": 32}},
+        {"name": "net_s", "arguments": {"samples": 100, "dim": 32}},
+    ]
+    assert [suite.on(use).encoder.arguments["dim"] for use in suite.corpora] == [16, 4]

@@ -6,8 +6,9 @@ import torch
 
 from bench.data.corpus import CorpusError
 from bench.train.budget import InputSpec
-from bench.train.inputs import load_signals, record_fields, training_set
-from bench.train.strategy import Field, UndeclaredField
+from bench.train.inputs import load_signals, long_enough, record_fields, training_frames, training_set
+from bench.train.strategy import Draw, Field, UndeclaredField
+from bench.train.units import evaluation_instances
 from tests.corpora import tiny_corpus
 
 CPU = torch.device("cpu")
@@ -56,6 +57,22 @@ def test_every_scaling_is_what_it_says(corpus):
         signals = load_signals(corpus, InputSpec(rate=50, scaling=scaling), LEADS, CPU, train)
         got = signals.scaled(signals.gather(record, torch.zeros(2, dtype=torch.int64)), record)
         np.testing.assert_allclose(got.numpy(), values[[2, 7]], atol=2e-3, err_msg=scaling)
+
+
+def test_each_lead_of_each_view_may_be_scaled_by_itself(corpus):
+    signals = load_signals(
+        corpus, InputSpec(rate=50, window=60, scaling="minmax-view"), LEADS, CPU, np.arange(9)
+    )
+    view = (
+        signals.gather(torch.tensor([2, 2]), torch.tensor([0, 90])) * torch.tensor([1.0, -3.0])[:, None, None]
+    )
+    view[0, 1] = 0.25  # a lead that does not move
+    got = signals.scaled(view, torch.tensor([2, 2])).numpy()
+    expected = view.numpy() - view.numpy().min(2, keepdims=True)
+    width = np.maximum(np.ptp(view.numpy(), axis=2, keepdims=True), 1e-3)
+    np.testing.assert_allclose(got, expected / width, atol=1e-5)
+    assert got[1].min() == 0
+    np.testing.assert_allclose(got[1].max(axis=1), 1, atol=1e-6)
 
 
 def test_scaling_follows_the_leads_a_view_shows(corpus):
@@ -122,3 +139,43 @@ def test_labels_outside_the_subset_are_masked_everywhere(corpus):
         assert values.sum() == 2
     hidden = np.setdiff1d(rows, known)
     assert fields.column("labels:findings").numpy()[hidden].sum() == 0
+
+
+def test_several_windows_are_read_end_to_end_and_padded_beyond_the_record(corpus):
+    signals = load_signals(corpus, InputSpec(rate=50, window=80), LEADS, CPU, np.arange(10))
+    got = signals.gather(torch.tensor([3, 59]), torch.tensor([10, 30]), 3).numpy()
+    assert got.shape == (2, 3, 240)
+    for row, (record, start) in enumerate(((3, 10), (59, 30))):
+        expected = reference(corpus, record)[:, start:]
+        np.testing.assert_allclose(got[row, :, : 200 - start], expected, atol=1e-6)
+        assert (got[row, :, 200 - start :] == 0).all()
+
+
+def test_only_instances_of_several_windows_need_records_that_hold_them():
+    lengths, rows = np.array([50, 100, 200, 159, 160]), np.array([4, 0, 2, 3])
+    assert long_enough(lengths, rows, Draw(), 80).tolist() == [4, 0, 2, 3]
+    assert long_enough(lengths, rows, Draw(windows=2), 80).tolist() == [4, 2]
+    assert long_enough(lengths, rows, Draw(windows=2, all_leads=True), 81).tolist() == [2]
+
+
+@pytest.mark.parametrize("instance", ["record", "lead"])
+def test_frames_are_windows_at_their_places_whatever_the_crop(corpus, instance):
+    spec = InputSpec(rate=50, window=80, stride=60, instance=instance, crop="random")
+    signals = load_signals(corpus, spec, LEADS, CPU, np.arange(10))
+    every = evaluation_instances(corpus.records["length"].to_numpy(), 80, len(LEADS), spec)
+    units = every.at(np.array([1, 7, 8, 40, 41]))
+    fields = record_fields(corpus, units.record, frozenset({Field.DEMOGRAPHICS}), "x")
+    data = training_frames(signals, units, fields)
+    assert len(data) == 5
+    index = torch.tensor([4, 0, 2])
+    batch = data.draw(index, torch.Generator().manual_seed(0))
+    scaled = data.scaled(batch).signal
+    for row, i in enumerate(index.tolist()):
+        record, start, lead = units.record[i], units.start[i], units.lead[i]
+        leads = [lead] if instance == "lead" else [0, 1, 2]
+        whole = reference(corpus, record)[leads]
+        window = whole[:, start : start + 80]
+        np.testing.assert_allclose(batch.signal[row].numpy(), window, atol=1e-6)
+        expected = (window - whole.mean(1, keepdims=True)) / whole.std(1, keepdims=True)
+        np.testing.assert_allclose(scaled[row].numpy(), expected, atol=2e-3)
+        assert batch.age[row] == corpus.records["age"][record]

@@ -39,9 +39,9 @@ def declared(stand: Stand) -> str:
         try:
             params = stand.checked({**stand.params, **recipe})
         except ValidationError as error:
-            raise Broken(
-                f"recipe {name!r}: {error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}"
-            ) from None
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "parameters together"
+            raise Broken(f"recipe {name!r}: {where}: {first['msg']}") from None
         need(pickle.loads(pickle.dumps(params)) == params, f"recipe {name!r} changes when pickled")
     need(not stand.refused, f"it runs neither on whole records nor on single leads: {stand.refused}")
     return f"recipes {', '.join(kind.recipes) or 'none'}; reads {_listed(kind.needs) or 'no field'}"

@@ -25,7 +25,7 @@ def loss(stand: Stand) -> str:
     """The loss is a finite scalar for every recipe and task, for 2, 3 and 64 records, without positives too."""
     tasks = (RHYTHM, FINDINGS) if Field.LABELS in stand.kind.needs else (RHYTHM,)
     for name, recipe in {"(defaults)": {}, **stand.kind.recipes}.items():
-        if stand.kind.incompatible(stand.info(), stand.checked({**stand.params, **recipe})):
+        if stand.kind.incompatible(stand.info(params=recipe), stand.checked({**stand.params, **recipe})):
             continue
         for task in tasks:
             fit = stand.fit(recipe, task)

@@ -1,0 +1,106 @@
+"""Traps that the published codes fall into, and what their tests share: plans as a user makes them, fits out of them.
+
+Each module's docstring lists every trap with the tests that ours does not fall into it; those that stand in the module
+begin with the trap's number.
+"""
+
+import re
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from bench.data.corpus import PreparedCorpus
+from bench.data.prepare import prepare
+from bench.data.ptbxl import PtbxlReader
+from bench.data.simulator.cohort import simulate
+from bench.run.execute import InlineExecutor, execute
+from bench.run.plan import Plan, Row, make_plan
+from bench.run.registry import Registry, encoders, load_strategy
+from bench.run.status import Status
+from bench.run.store import Store
+from bench.run.suite import Suite, load_suite
+from bench.run.work import Job, fit_info, open_corpus
+from bench.train.build import Recipe, Setting, build, prepare_fit
+from bench.train.fit import Fit, Seeds
+from bench.train.strategy import Strategy
+
+CPU = torch.device("cpu")
+ROOT = Path(__file__).parents[2]
+
+registry = cache(Registry)
+
+
+def simulated_ptbxl(folder: Path, records: int = 120) -> tuple[Path, PreparedCorpus]:
+    """A simulated PTB-XL as its reader reads it; made once in a folder."""
+    root = simulate("ptbxl-sim", folder / "ptbxl-sim", records, workers=1)
+    return root, prepare(PtbxlReader(), root, folder / "prepared", 100, workers=1)
+
+
+def planned(suite: Suite, *corpora: PreparedCorpus) -> Plan:
+    """The plan of a suite on corpora that lie ready."""
+    return make_plan([suite], {f"{corpus.name}@{corpus.rate}": corpus for corpus in corpora}, registry())
+
+
+def plan_of(name: str, scale: str, *corpora: PreparedCorpus, **changes: object) -> Plan:
+    """The plan of a suite of the project with some of its values replaced."""
+    return planned(load_suite(name, scale, changes), *corpora)
+
+
+def pick(plan: Plan, **wanted: object) -> list[Row]:
+    """The rows with these values."""
+    return [row for row in plan.rows if all(getattr(row, name) == value for name, value in wanted.items())]
+
+
+def one(plan: Plan, **wanted: object) -> Row:
+    """The only row with these values."""
+    (row,) = pick(plan, **wanted)
+    return row
+
+
+def run(plan: Plan, folder: Path) -> Store:
+    """The store of a plan that was executed to its end."""
+    store = Store(folder / "store")
+    progress = execute(plan, store, InlineExecutor)
+    assert set(progress.statuses.values()) == {Status.DONE}, progress.errors
+    return store
+
+
+def fit_of(plan: Plan, key: str) -> Fit:
+    """The fit of a planned cell, ready to run; what it starts from is untrained."""
+    job = plan.jobs[key]
+    cell = job.cell
+    parents = {role: _untrained(plan, parent) for role, parent in cell.parents.items()}
+    seeds = Seeds(cell.suite_seed, cell.seed_index)
+    setting = Setting(cell.input, cell.lead_set, job.rows, cell.task, cell.budget, seeds, cell.precision)
+    return prepare_fit(_recipe(job), open_corpus(job.corpus), setting, CPU, parents)
+
+
+def _untrained(plan: Plan, key: str) -> Strategy:
+    cell = plan.jobs[key].cell
+    parents = {role: _untrained(plan, parent) for role, parent in cell.parents.items()}
+    return build(_recipe(plan.jobs[key]), CPU, Seeds(cell.suite_seed, cell.seed_index), parents)
+
+
+def _recipe(job: Job) -> Recipe:
+    cell = job.cell
+    kind = load_strategy(cell.strategy.name, job.sources.get(cell.strategy.name))
+    info = fit_info(open_corpus(job.corpus), cell, job.rows, kind)
+    return Recipe(kind, encoders()[cell.encoder.name], cell.encoder.arguments, cell.strategy.params, info)
+
+
+def rates_while_training(fit: Fit, until: int | None = None) -> list[set[float]]:
+    """The optimiser's learning rates at every step of a run."""
+    seen: list[set[float]] = []
+    fit.on_step = lambda done, total: seen.append({group["lr"] for group in fit.optimiser.param_groups})
+    fit.run(until)
+    return seen
+
+
+def lost_pointers(text: str) -> list[str]:
+    """Tests that a docstring names (`file::name`, files below `tests/`) and that are not there."""
+    return [
+        f"{file}::{name}"
+        for file, name in re.findall(r"([\w/]+\.py)::(\w+)", text)
+        if not re.search(rf"def {name}\(", (ROOT / "tests" / file).read_text())
+    ]
