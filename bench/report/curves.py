@@ -1,5 +1,6 @@
 """Curves of scores: who has which colour, marker and dash, the same in every figure, and how a panel is drawn."""
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,10 @@ _GREYS = ("0.45", "0.55", "0.65", "0.4", "0.72", "0.5")
 DASHES = ((4, 2), (1, 1.5), (5, 1.5, 1, 1.5), (2, 1), (7, 2), (3, 1, 1, 1, 1, 1))
 _PANEL, _LEGEND = (4.8, 4.2), 2.3  # inches
 _ACROSS = 3  # panels
+
+
+_ACROSS_LETTERS = 52
+"""Of a line below a panel."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +157,7 @@ def dress(ax: "Axes", name: str, simulated: bool, across: str, up: str) -> None:
     import seaborn
 
     seaborn.despine(ax=ax)
-    ax.set_xlabel(across)
+    ax.set_xlabel("\n".join(textwrap.fill(line, _ACROSS_LETTERS) for line in across.splitlines()))
     ax.set_ylabel(up)
     ax.grid(axis="y", color="0.9", linewidth=0.7)
     ax.set_axisbelow(True)

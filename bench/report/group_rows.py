@@ -25,7 +25,9 @@ def blocks_of(entries: Sequence[GroupEntry]) -> dict[tuple[str, str], str]:
     """
     there = {entry.label for entry in entries}
     return {
-        e.place: VARIANTS if e.label != e.strategy and e.strategy in there else _ORIGINS.get(e.origin, VARIANTS)
+        e.place: VARIANTS
+        if e.label != e.strategy and e.strategy in there
+        else _ORIGINS.get(e.origin, VARIANTS)
         for e in entries
     }
 

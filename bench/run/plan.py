@@ -8,6 +8,7 @@ from bench.data.splits import SkipFraction
 from bench.run.expand import At, CellMaker
 from bench.run.ground import Ground
 from bench.run.planned import Plan, Row
+from bench.run.proof import refuse_leaks
 from bench.run.registry import Registry
 from bench.run.suite import CorpusUse, Entry, Suite
 from bench.train.strategy import Classifier, Strategy
@@ -39,6 +40,7 @@ def make_plan(
             for cells in makers:
                 if cells.use.evaluate:
                     _Expansion(cells, [by_corpus[name] for name in cells.use.sources]).expand()
+    refuse_leaks(plan)
     return plan
 
 

@@ -20,7 +20,7 @@ class InputSpec(BaseModel):
         instance: 'record' (all leads as channels) or 'lead' (each lead is an instance of one channel).
         stride: samples between evaluation windows; None: the window's length.
         aggregation: how a record's windows become one score: 'mean' or 'max', embeddings being averaged in
-            both; or 'none': every window (and lead) is a unit of its own, which only groupings can judge.
+            both; or 'none': every window (and lead) is a unit of its own, which is judged by itself.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

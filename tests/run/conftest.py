@@ -3,11 +3,15 @@
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from bench.run.plan import make_plan
-from bench.run.registry import Registry
+from bench.run.registry import Registry, encoders, load_strategy
 from bench.run.store import Store
 from bench.run.suite import Suite
+from bench.run.work import fit_info
+from bench.train.build import Recipe, Setting, prepare_fit
+from bench.train.fit import Seeds
 from tests.corpora import other_corpus, tiny_corpus
 
 STRATEGIES = """
@@ -128,3 +132,15 @@ def one(plan, **wanted):
     """The only row with these values."""
     (row,) = pick(plan, **wanted)
     return row
+
+
+def fitted(plan, key, corpus):
+    """A fit cell without parents, ready to run."""
+    job = plan.jobs[key]
+    cell = job.cell
+    kind = load_strategy(cell.strategy.name, job.sources.get(cell.strategy.name))
+    info = fit_info(corpus, cell, job.rows, kind)
+    recipe = Recipe(kind, encoders()[cell.encoder.name], cell.encoder.arguments, cell.strategy.params, info)
+    seeds = Seeds(cell.suite_seed, cell.seed_index)
+    setting = Setting(cell.input, cell.lead_set, job.rows, cell.task, cell.budget, seeds)
+    return prepare_fit(recipe, corpus, setting, torch.device("cpu"))

@@ -4,9 +4,14 @@ Each module's docstring lists every trap with the tests that ours does not fall 
 begin with the trap's number.
 """
 
+import json
+import os
 import re
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -29,6 +34,56 @@ CPU = torch.device("cpu")
 ROOT = Path(__file__).parents[2]
 
 registry = cache(Registry)
+
+TELL = """
+import json, sys
+from pathlib import Path
+import numpy as np
+from bench.data.prepare import prepare
+from bench.data.ptbxl import PtbxlReader
+from bench.data.splits import SplitSpec, fold_subset, label_subset, make_split
+
+root, out = map(Path, sys.argv[1:])
+corpus = prepare(PtbxlReader(), root, out, 100, workers=1)
+records, targets = corpus.records, corpus.targets("all")
+splits = [make_split(records, targets, SplitSpec(kind=kind)) for kind in ("official", "stratified")]
+drawn = []
+for split in splits:
+    train = split.parts["train"]
+    of = records.iloc[train]
+    known = of["patient"].to_numpy(), targets.loc[of["record"]]
+    drawn.append(label_subset(train, *known, 0.3, 5))
+    drawn.append(fold_subset(train, known[0], of["fold"].to_numpy(), known[1], 0.05, 5))
+ids = records["record"].to_numpy()
+told = {
+    "a set in its order": list(set(corpus.tasks["all"].classes)),
+    "classes": {name: task.classes for name, task in corpus.tasks.items()},
+    "labels": corpus.labels.to_numpy().tolist(),
+    "fingerprint": corpus.fingerprint,
+    "splits": [[split.fingerprint, *(ids[rows].tolist() for rows in split.parts.values())] for split in splits],
+    "subsets": [ids[rows].tolist() for rows in drawn],
+}
+print(json.dumps(told))
+"""
+"""What a process of its own finds in a PTB-XL folder: classes and labels, splits, label subsets."""
+
+
+def told_under_two_hash_seeds(root: Path, folder: Path) -> list[dict[str, Any]]:
+    """What two processes, with other hash seeds, find in one PTB-XL folder; asked once."""
+    answer = folder / "told.json"
+    if not answer.exists():
+        asked = [
+            subprocess.Popen(
+                [sys.executable, "-c", TELL, str(root), str(folder / f"hashed{seed}")],
+                stdout=subprocess.PIPE,
+                cwd=ROOT,
+                env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            )
+            for seed in (1, 2)
+        ]
+        answer.write_text(json.dumps([json.loads(process.communicate()[0]) for process in asked]))
+    told: list[dict[str, Any]] = json.loads(answer.read_text())
+    return told
 
 
 def simulated_ptbxl(folder: Path, records: int = 120) -> tuple[Path, PreparedCorpus]:
@@ -58,10 +113,10 @@ def one(plan: Plan, **wanted: object) -> Row:
     return row
 
 
-def run(plan: Plan, folder: Path) -> Store:
-    """The store of a plan that was executed to its end."""
+def run(plan: Plan, folder: Path, *labels: str) -> Store:
+    """The store in which the rows with these labels were executed, and what they rest on; none: all rows."""
     store = Store(folder / "store")
-    progress = execute(plan, store, InlineExecutor)
+    progress = execute(plan, store, InlineExecutor, only=frozenset(labels) or None)
     assert set(progress.statuses.values()) == {Status.DONE}, progress.errors
     return store
 
