@@ -24,9 +24,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.nn import ema
-from bench.nn.augment import compose, one_of
 from bench.nn.heads import projector
-from bench.nn.transforms import Name, by_name, gaussian_noise
+from bench.nn.transforms import GOOD_VIEWS, Name, by_name, changed, gaussian_noise
 from bench.train.strategy import BOARD, Batch, Encoder, Info, Loss, Step, Strategy, Views
 
 
@@ -48,14 +47,7 @@ class BYOLParams(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
     chain: tuple[Name, ...] = ("random_resized_crop", "time_out")
-    transforms: tuple[Name, ...] = (
-        "jitter",
-        "scaling",
-        "flipping",
-        "rotation",
-        "time_warp",
-        "size_warp",
-    )
+    transforms: tuple[Name, ...] = GOOD_VIEWS
     noise: pydantic.NonNegativeFloat = 0.005
     projection: pydantic.NonNegativeInt = 16
     hidden: pydantic.PositiveInt = 512
@@ -111,8 +103,7 @@ class BYOL(Strategy):
         """Two views of each record."""
         p = self.params
         known = by_name(self.info.rate) | {"gaussian_noise": partial(gaussian_noise, sd=p.noise)}
-        chosen, change = [known[name] for name in p.chain or p.transforms], compose if p.chain else one_of
-        return Views.of(*(change(batch.signal, chosen, generator) for _ in range(2)))
+        return Views.of(*(changed(batch.signal, generator, p.chain, p.transforms, known) for _ in range(2)))
 
     def loss(self, batch: Batch, views: Views, step: Step) -> Loss:
         """Squared distances of unit vectors, of each view's prediction and the target of the other view."""

@@ -21,14 +21,13 @@ microvolts on Chapman, and no projector. Its loss is the same.
 """
 
 from functools import partial
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from bench.nn.augment import Transform, compose, jitter, one_of, rotation, scaling, size_warp, time_warp
+from bench.nn.augment import Transform, jitter, one_of, rotation, scaling, size_warp, time_warp
 from bench.nn.nt_xent import published_nt_xent
-from bench.nn.transforms import Name, by_name, gaussian_noise
+from bench.nn.transforms import GOOD_VIEWS, Name, by_name, changed, gaussian_noise
 from bench.train.strategy import BOARD, Batch, Info, Loss, Params, Step, Strategy, Views
 
 SSL12LEAD = {
@@ -60,14 +59,7 @@ class SimCLRParams(Params):
         as_published_self_term: the loss of the published code of Mehari and Strodthoff.
     """
 
-    transforms: tuple[Literal["jitter", "scaling", "flipping", "rotation", "time_warp", "size_warp"], ...] = (
-        "jitter",
-        "scaling",
-        "flipping",
-        "rotation",
-        "time_warp",
-        "size_warp",
-    )
+    transforms: tuple[Name, ...] = GOOD_VIEWS
     jitter: float = 0.03
     scaling: float = 0.1
     time_warp: float = 0.2
@@ -90,8 +82,8 @@ class SimCLR(Strategy):
     deviations = (
         "Views are drawn afresh at every step; the published code draws four views of each record once.",
         "The paper states no strengths; these are the code's, but for noise, a share of the record's spread.",
-        "Recipes ssl12lead and clocs: a crop or a blank begins at any place where it fits, the published code's at any"
-        " but the last; views are scaled as the record they are of, the published code of CLOCS scales each by itself.",
+        "Recipe ssl12lead: a crop or a blank begins at any place where it fits, the published code's at any but the"
+        " last.",
     )
     recipes = {
         "goodviews": {},
@@ -120,9 +112,8 @@ class SimCLR(Strategy):
         p = self.params
         if p.as_published:
             return _published_views(batch, generator)
-        transforms = self._named(p.chain or p.transforms)
-        change = compose if p.chain else one_of
-        return Views.of(*(change(batch.signal, transforms, generator) for _ in range(2)))
+        known = self._known()
+        return Views.of(*(changed(batch.signal, generator, p.chain, p.transforms, known) for _ in range(2)))
 
     def positives(self, batch: Batch, views: Views) -> Tensor:
         """(N, N) views of one record; as published, the views of all records but the first as well."""
@@ -138,16 +129,15 @@ class SimCLR(Strategy):
         z = self.projector(self.encoder(views.signal))
         return Loss(published_nt_xent(z, self.params.temperature))
 
-    def _named(self, names: tuple[Name, ...]) -> list[Transform]:
+    def _known(self) -> dict[str, Transform]:
         p = self.params
-        known = by_name(self.info.rate) | {
+        return by_name(self.info.rate) | {
             "jitter": partial(jitter, sd=p.jitter),
             "scaling": partial(scaling, sd=p.scaling),
             "time_warp": partial(time_warp, sd=p.time_warp),
             "size_warp": partial(size_warp, sd=p.size_warp),
             "gaussian_noise": partial(gaussian_noise, sd=p.noise),
         }
-        return [known[name] for name in names]
 
 
 def _published_views(batch: Batch, generator: torch.Generator) -> Views:

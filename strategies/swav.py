@@ -19,11 +19,10 @@ import pydantic
 import torch
 from torch import Tensor, nn
 
-from bench.nn.augment import compose, one_of
 from bench.nn.heads import projector
 from bench.nn.prototypes import unit, usage
 from bench.nn.queue import Queue
-from bench.nn.transforms import Name, by_name
+from bench.nn.transforms import GOOD_VIEWS, Name, by_name, changed
 from bench.train.strategy import BOARD, Batch, Encoder, Info, Loss, Step, Strategy, Views
 
 ASSIGNED = 2
@@ -50,14 +49,7 @@ class SwAVParams(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
     chain: tuple[Name, ...] = ("random_resized_crop", "time_out")
-    transforms: tuple[Name, ...] = (
-        "jitter",
-        "scaling",
-        "flipping",
-        "rotation",
-        "time_warp",
-        "size_warp",
-    )
+    transforms: tuple[Name, ...] = GOOD_VIEWS
     views: int = pydantic.Field(default=6, ge=ASSIGNED)
     projection: pydantic.PositiveInt = 128
     hidden: pydantic.PositiveInt = 2048
@@ -113,8 +105,9 @@ class SwAV(Strategy):
     def views(self, batch: Batch, generator: torch.Generator) -> Views:
         """V views of each record, those that are assigned first."""
         p, known = self.params, by_name(self.info.rate)
-        chosen, change = [known[name] for name in p.chain or p.transforms], compose if p.chain else one_of
-        return Views.of(*(change(batch.signal, chosen, generator) for _ in range(p.views)))
+        return Views.of(
+            *(changed(batch.signal, generator, p.chain, p.transforms, known) for _ in range(p.views))
+        )
 
     def on_step_start(self, step: Step) -> None:
         """Prototypes of unit length, which learn if it is time."""

@@ -10,6 +10,7 @@ drawn alike. Two of its transformations write into the signal they are given; no
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Literal
 
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 
 from bench.nn import noise
-from bench.nn.augment import TRANSFORMS, Transform, interpolate, jitter
+from bench.nn.augment import TRANSFORMS, Transform, compose, interpolate, jitter, one_of
 
 Name = Literal[
     "jitter",
@@ -63,6 +64,27 @@ def by_name(rate: int) -> dict[str, Transform]:
         "baseline_shift": partial(noise.baseline_shift, rate=rate),
         "physiological": partial(noise.physiological, rate=rate),
     }
+
+
+GOOD_VIEWS: tuple[Name, ...] = ("jitter", "scaling", "flipping", "rotation", "time_warp", "size_warp")
+"""Those that Good Views draws a view of SimCLR from."""
+
+
+def changed(
+    signal: Tensor,
+    generator: torch.Generator,
+    chain: Sequence[Name],
+    transforms: Sequence[Name],
+    known: Mapping[str, Transform],
+) -> Tensor:
+    """One view of each row: under all of `chain` in turn or, where it names none, under one of `transforms`.
+
+    Args:
+        signal: (N, C, T) millivolts.
+        known: as of `by_name`.
+    """
+    change = compose if chain else one_of
+    return change(signal, [known[name] for name in chain or transforms], generator)
 
 
 def gaussian_noise(signal: Tensor, generator: torch.Generator, sd: float = 0.005) -> Tensor:
