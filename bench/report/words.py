@@ -319,17 +319,17 @@ def budget_line(suite: Suite, names: Mapping[str, str]) -> str:
     Args:
         names: of the rows by label.
     """
-    budget = suite.budget
-    line = (
-        f"{budget.steps:,} steps of {budget.batch} records, {budget.optimiser}, learning rate {budget.lr:g}"
-    )
+    budget, noun = suite.budget, "records" if suite.input.instance == "record" else "instances"
+    line = f"{budget.steps:,} steps of {budget.batch} {noun}, {budget.optimiser}, learning rate {budget.lr:g}"
     if budget.selection != "last":
         line += f", {_changed('selection', budget.selection)}"
     groups: dict[str, list[str]] = {}
     for entry in suite.entries:
         own = budget.model_dump() | entry.budget | suite.budgets.get(entry.label, {})
         changes = [
-            _changed(name, own[name]) for name, value in budget.model_dump().items() if own[name] != value
+            _changed(name, own[name], noun)
+            for name, value in budget.model_dump().items()
+            if own[name] != value
         ]
         if changes and entry.label in names:
             groups.setdefault(", ".join(changes), []).append(names[entry.label])
@@ -351,12 +351,12 @@ def chosen_on_validation(suite: Suite, labels: Collection[str]) -> str:
     )
 
 
-def _changed(name: str, value: Any) -> str:
-    """One setting of a budget in words."""
+def _changed(name: str, value: Any, noun: str = "records") -> str:
+    """One setting of a budget in words; `noun`: what a batch is of."""
     checkpoints = {"last": "last checkpoint", "best_val_loss": "checkpoint of least validation loss"}
     spoken = {
         "steps": f"{value} steps",
-        "batch": f"{value} records a batch",
+        "batch": f"{value} {noun} a batch",
         "optimiser": f"{value}",
         "lr": f"learning rate {value}",
         "schedule": f"{value} schedule",

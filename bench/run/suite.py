@@ -185,6 +185,10 @@ class Suite(_Frozen):
         gone = [entry.label for entry in self.entries if entry.init in self.leave_out]
         if gone and set(gone) - set(self.leave_out):
             raise ValueError(f"entry {gone[0]!r} starts from one that leave_out names")
+        if self.encoders and self.encoder_variants:
+            raise ValueError(
+                "encoder_variants would not reach the entries that `encoders` names; set one of them"
+            )
         for name in (*self.lead_sets, *self.eval_lead_sets):
             if name not in LEAD_SETS:
                 raise ValueError(f"no lead set {name!r}; there are: {', '.join(LEAD_SETS)}")

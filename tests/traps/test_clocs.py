@@ -21,7 +21,7 @@ Where a trap's test stands elsewhere, it is named here.
  7  Shares of a split that are not those stated: here.
  8  A split by the order of a set, or of files in a folder: here, and
     data/test_splits.py::test_the_order_of_rows_changes_no_split
-    run/test_axes.py::test_which_frames_are_drawn_does_not_hang_on_the_order_of_the_records
+    run/test_fractions.py::test_which_frames_are_drawn_does_not_hang_on_the_order_of_the_records
  9  The first sample of a record taken for the titles of its leads:
     data/test_chapman.py::test_both_forms
 10  All leads of a record in one row where each should have its own:
