@@ -196,7 +196,7 @@ class CellMaker:
             if Field.LABELS in needs:
                 raise SuiteError(f"entry {entry.label!r}: `overlap` is for fits that read no labels")
             every = np.arange(len(self.corpus.records))
-            return replace(rows, train=every), rows_hash(self.corpus.records, every)
+            return replace(rows, train=every, scaled_by=rows.train), rows_hash(self.corpus.records, every)
         if judge is None:
             return rows, ""
         kept = self.ground.without_patients_of(judge, rows, lead_set_name)

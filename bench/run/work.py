@@ -273,7 +273,7 @@ def open_corpus(folder: Path) -> PreparedCorpus:
 
 
 def _signals(job: Job, spec: InputSpec, lead_set_name: str) -> Signals:
-    return _cached_signals(job.corpus, spec, lead_set_name, job.rows.train.tobytes(), job.device)
+    return _cached_signals(job.corpus, spec, lead_set_name, job.rows.statistics.tobytes(), job.device)
 
 
 @lru_cache(maxsize=2)

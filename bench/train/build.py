@@ -36,6 +36,7 @@ class Rows:
             val_subset: the validation records of the same label fraction.
         frames: positions of the labelled units among the corpus's evaluation instances, where labels are drawn by
             frame and not by record; None: every unit of the labelled records.
+        scaled_by: records whose statistics 'zscore-global' uses, where `train` holds others too; None: `train`.
     """
 
     train: np.ndarray
@@ -44,6 +45,12 @@ class Rows:
     val_subset: np.ndarray
     test: np.ndarray
     frames: np.ndarray | None = None
+    scaled_by: np.ndarray | None = None
+
+    @property
+    def statistics(self) -> np.ndarray:
+        """Records whose statistics 'zscore-global' uses."""
+        return self.train if self.scaled_by is None else self.scaled_by
 
 
 @dataclass(frozen=True)
@@ -182,7 +189,7 @@ def prepare_fit(
     kind, rows, spec, budget = recipe.strategy, setting.rows, setting.input, setting.budget
     params = kind.Params.model_validate(recipe.params)
     needs, draw = kind.needs_with(params), kind.draws(params)
-    signals = signals or load_signals(corpus, spec, lead_set(setting.lead_set), device, rows.train)
+    signals = signals or load_signals(corpus, spec, lead_set(setting.lead_set), device, rows.statistics)
     lengths = corpus.records["length"].to_numpy()
 
     def fields(which: np.ndarray, known: np.ndarray) -> Fields:

@@ -152,10 +152,13 @@ def rates_while_training(fit: Fit, until: int | None = None) -> list[set[float]]
     return seen
 
 
-def lost_pointers(text: str) -> list[str]:
-    """Tests that a docstring names (`file::name`, files below `tests/`) and that are not there."""
-    return [
-        f"{file}::{name}"
-        for file, name in re.findall(r"([\w/]+\.py)::(\w+)", text)
-        if not re.search(rf"def {name}\(", (ROOT / "tests" / file).read_text())
-    ]
+def assert_complete(text: str, file: str, traps: int) -> None:
+    """A module's docstring lists every trap, says "here" where the module has its test, and names tests that exist."""
+    lines = re.split(r"^ ?(\d+)  ", text, flags=re.MULTILINE)
+    listed = dict(zip(map(int, lines[1::2]), lines[2::2], strict=True))
+    assert list(listed) == list(range(1, traps + 1))
+    named = re.findall(r"([\w/]+\.py)::(\w+)", text)
+    lost = [pair for pair in named if f"def {pair[1]}(" not in (ROOT / "tests" / pair[0]).read_text()]
+    assert not lost
+    here = {int(number) for number in re.findall(r"^def test_g(\d+)_", Path(file).read_text(), re.MULTILINE)}
+    assert here == {number for number, line in listed.items() if re.search(r"\bhere\b(?! \()", line)}

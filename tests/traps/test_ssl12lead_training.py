@@ -1,8 +1,10 @@
 """The traps of the published code of Mehari and Strodthoff (1-20) and of the PTB-XL benchmark (21-26).
 
-Where a trap's test stands elsewhere, it is named here.
+Where a trap's test stands elsewhere, it is named here; those that lie in how fits are scored stand in
+test_ssl12lead_evaluation.
 
- 1  The last test records are never scored: here.
+ 1  The last test records are never scored:
+    traps/test_ssl12lead_evaluation.py::test_g01_every_record_is_scored_by_the_mean_of_its_own_seven_windows
  2  Pre-training sees the test fold: here, and
     run/test_ground.py::test_no_fit_of_any_row_sees_a_record_that_the_row_is_tested_on
     run/test_axes.py::test_overlap_is_training_on_every_record_and_says_so
@@ -20,12 +22,15 @@ Where a trap's test stands elsewhere, it is named here.
  8  SwAV divides by one view too many, makes one for nothing, and its sizes cannot be set: here (6), and
     strategies/test_swav.py::test_the_loss_against_an_explicit_loop
     strategies/test_swav.py::test_all_views_are_under_the_whole_chain_and_the_published_six
- 9  CPC cannot be evaluated: here.
-10  Noise on what is scaled otherwise, on the last epoch's weights, without a seed: here, and
+ 9  CPC cannot be evaluated:
+    traps/test_ssl12lead_evaluation.py::test_g09_cpc_is_evaluated_linearly_fine_tuned_and_under_noise_on_its_own_network
+10  Noise on what is scaled otherwise, on the last epoch's weights, without a seed:
+    traps/test_ssl12lead_evaluation.py::test_g10_noise_is_met_by_the_selected_weights_and_is_the_same_again
     evaluate/test_predict.py::test_what_disturbs_a_signal_is_told_what_it_shows_in_millivolts
     evaluate/test_predict.py::test_every_classifier_meets_the_same_noise_and_every_window_its_own
     evaluate/test_predict.py::test_noise_does_not_hang_on_which_windows_stand_beside_one
-11  With validation and test exchanged, crops go to the wrong records: here.
+11  With validation and test exchanged, crops go to the wrong records:
+    traps/test_ssl12lead_evaluation.py::test_g11_parts_that_are_exchanged_exchange_their_scores
 12  The first view changes the signal that the second starts from:
     nn/test_transforms.py::test_the_second_view_starts_from_the_signal_and_not_from_the_first_view
     strategies/test_simclr.py::test_views_are_fresh_at_every_step_and_the_batch_is_left_alone
@@ -43,12 +48,14 @@ Where a trap's test stands elsewhere, it is named here.
 18  A resumed run starts again: here, and
     strategies/test_swav.py::test_same_bits_twice_and_after_a_kill
 19  The last crop is never drawn, and one record alone breaks the shapes: here, and
+    traps/test_ssl12lead_evaluation.py::test_g19_one_record_alone_is_scored_as_among_others
     nn/test_transforms.py::test_random_resized_crop_chooses_every_place_alike
     nn/test_transforms.py::test_time_out_blanks_one_stretch_of_all_leads_wherever_it_fits
     data/test_splits.py::test_a_stratified_split_keeps_patients_apart_and_classes_in_proportion
 20  One method's input is scaled, the other's is not: here.
 21  A scaler that belongs to other data: here (20); it is part of no file, but made from the training part.
-22  Crops are merged by their maximum: here (1), and
+22  Crops are merged by their maximum:
+    traps/test_ssl12lead_evaluation.py::test_g22_no_suite_of_the_project_takes_the_greatest_of_a_records_crops
     evaluate/test_windows.py::test_aggregation_against_a_loop
 23  Zero-initialised branches are initialised anew:
     nn/encoders/test_xresnet1d50.py::test_a_block_begins_as_its_shortcut
@@ -74,51 +81,23 @@ import yaml
 from bench.data.folder import FolderReader
 from bench.data.leads import lead_set
 from bench.data.prepare import prepare
-from bench.evaluate.predict import Judged, predict_from_classifier
-from bench.evaluate.result import Result, targets_and_scores
-from bench.nn.encoders.cpc_net import CPCNet
+from bench.evaluate.predict import Judged
 from bench.run.registry import encoders
 from bench.run.suite import load_suite, suite_files
-from bench.run.work import restore
-from bench.train.build import Rows
 from bench.train.checkpoint import from_bytes, to_bytes
 from bench.train.fit import state_hash
-from bench.train.inputs import load_signals
 from tests.traps import (
-    CPU,
+    assert_complete,
     fit_of,
-    lost_pointers,
     one,
     plan_of,
     rates_while_training,
-    run,
-    simulated_ptbxl,
     told_under_two_hash_seeds,
 )
+from tests.traps.ssl12lead import FEW_LEADS, entries, signal_of
 
 NARROW = {"name": "xresnet1d50", "arguments": {"width": 4, "blocks": [1, 1, 1, 1]}}
-FEW_LEADS = {"lead_sets": ["challenge-2"]}
 ADAM = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    folder = tmp_path_factory.getbasetemp() / "traps"
-    folder.mkdir(exist_ok=True)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def ptbxl(home):
-    """120 simulated records, 96 of them in folds 1 to 8."""
-    return simulated_ptbxl(home)[1]
-
-
-def entries(*labels):
-    """Entries of the suite, as it writes them."""
-    written = yaml.safe_load(suite_files()["ssl12lead"].read_text())["entries"]
-    described = [{"strategy": entry} if isinstance(entry, str) else entry for entry in written]
-    return [entry for entry in described if entry.get("label", entry["strategy"]) in labels]
 
 
 @pytest.fixture(scope="module")
@@ -132,69 +111,6 @@ def smoke(ptbxl):
     }
     budget = {"steps": 6, "batch": 16, "selection": "best_val_loss", "check_every": 2}
     return plan_of("ssl12lead", "smoke", ptbxl, params=params, budget=budget, **FEW_LEADS)
-
-
-@pytest.fixture(scope="module")
-def ran(ptbxl, tmp_path_factory):
-    """Some of the suite, executed, where validation and test part differ in size.
-
-    The encoder trained from scratch is best early: its rate is far too high.
-    """
-    spec = {"kind": "stratified", "shares": [0.5, 0.15, 0.35]}
-    plan = plan_of(
-        "ssl12lead",
-        "smoke",
-        ptbxl,
-        corpora=[{"corpus": "ptbxl-sim", "task": "superdiagnostic", "split": spec}],
-        entries=entries("cpc", "cpc_linear", "cpc_finetuned", "supervised"),
-        encoders={"cpc": {"name": "cpc_net", "arguments": {"hidden": 8}}},
-        budgets={
-            "cpc_finetuned": {"lr": 0.05, "steps": 12},
-            "supervised": {"lr": 0.1, "steps": 8, "selection": "best_val_loss", "check_every": 1},
-        },
-        **FEW_LEADS,
-    )
-    return plan, run(plan, tmp_path_factory.mktemp("ran"))
-
-
-def scores_of(store, row):
-    return Result.from_bytes("scores", store.read(row.key, "scores.parquet")).table
-
-
-def signal_of(corpus, row, leads):
-    """(T, C) millivolts."""
-    place = corpus.records.iloc[row]
-    return corpus.signals[place["offset"] : place["offset"] + place["length"]][:, leads] / 1e3
-
-
-@pytest.mark.parametrize("part", ["val", "test"])
-def test_g01_every_record_is_scored_by_the_mean_of_its_own_seven_windows(ran, ptbxl, part):
-    """The published code merges test crops by the validation set's map and so drops the last test records."""
-    plan, store = ran
-    row = one(plan, label="supervised", noise=0)
-    job, leads = plan.jobs[row.key], lead_set("challenge-2")
-    assert len(job.rows.test) > len(job.rows.val) + 15
-    table = scores_of(store, row).query("part == @part").set_index("record")
-    ids, rows = ptbxl.records["record"], getattr(job.rows, part)
-    assert table.index.tolist() == ids.iloc[rows].tolist()
-    train = np.concatenate([signal_of(ptbxl, other, leads) for other in job.rows.train])
-    classifier = restore(store.load(row.fit_key), plan.jobs[row.fit_key].sources, CPU)
-    by_mean, by_max = [], []
-    for record in rows:
-        scaled = (signal_of(ptbxl, record, leads) - train.mean()) / train.std()
-        windows = torch.tensor(
-            np.stack([scaled[start : start + 250].T for start in range(0, 751, 125)]), dtype=torch.float32
-        )
-        assert len(windows) == 7
-        with torch.no_grad():
-            each = [torch.sigmoid(classifier.head(classifier.encoder(window[None])))[0] for window in windows]
-        by_mean.append(torch.stack(each).mean(0).numpy())
-        by_max.append(torch.stack(each).amax(0).numpy())
-    found = table[[f"score:{name}" for name in ptbxl.tasks["superdiagnostic"].classes]].to_numpy()
-    np.testing.assert_allclose(found, by_mean, atol=2e-4)
-    assert all(np.abs(found - wrong).max() > 5e-3 for wrong in (by_max, np.roll(by_mean, 1, axis=0)))
-    targets = ptbxl.targets("superdiagnostic").loc[table.index].to_numpy()
-    np.testing.assert_array_equal(table.filter(like="target:").to_numpy(), targets)
 
 
 def test_g02_no_row_of_the_suite_rests_on_a_fit_that_saw_fold_9_or_10(smoke, ptbxl):
@@ -344,64 +260,6 @@ def test_g07_the_rate_is_above_0_at_the_first_step_and_moves_at_every_step(ptbxl
     assert min(rates) > 0 and fit.epoch == 1  # six steps an epoch
 
 
-def test_g09_cpc_is_evaluated_linearly_fine_tuned_and_under_noise_on_its_own_network(ran):
-    """The published evaluation of linear heads, rates and noise knows the xresnet alone."""
-    plan, store = ran
-    for label in ("cpc", "cpc_linear", "cpc_finetuned"):
-        row = one(plan, label=label, noise=0)
-        strategy = restore(store.load(row.fit_key), plan.jobs[row.fit_key].sources, CPU)
-        assert type(strategy.encoder) is CPCNet
-        assert len(scores_of(store, row)) > 0
-    clean, noisy = (one(plan, label="cpc_finetuned", noise=level) for level in (0, 2))
-    assert clean.fit_key == noisy.fit_key
-    tables = [scores_of(store, row).query("part == 'test'") for row in (clean, noisy)]
-    (_, quiet, _), (_, loud, _) = map(targets_and_scores, tables)
-    assert quiet.shape == loud.shape and np.abs(quiet - loud).max() > 1e-3
-    phases = fit_of(plan, clean.fit_key).strategy.phases()
-    assert [sorted({g["lr_scale"] for g in phase.groups}) for phase in phases] == [
-        [1.0],
-        pytest.approx([1e-3, 1e-2, 0.1]),
-    ]
-
-
-def test_g10_noise_is_met_by_the_selected_weights_and_is_the_same_again(ran, ptbxl):
-    """The published evaluation scores the last epoch's weights, on noise without a seed."""
-    plan, store = ran
-    row = one(plan, label="supervised", noise=2)
-    job = plan.jobs[row.key]
-    selected = store.read_json(row.fit_key, "fit.json")["selected_step"]
-    assert 0 < selected < 8
-    judged = Judged(ptbxl, row.task, job.rows, job.cell.input, row.lead_set)
-    signals = load_signals(ptbxl, job.cell.input, lead_set(row.lead_set), CPU, job.rows.train)
-
-    def scored(until):
-        fit = fit_of(plan, row.fit_key).run(until)
-        return targets_and_scores(predict_from_classifier(fit.strategy, judged, signals, noise=2).table)[1]
-
-    stored = targets_and_scores(scores_of(store, row))[1]
-    np.testing.assert_allclose(scored(selected), stored, atol=1e-6)
-    assert np.abs(scored(7) - stored).max() > 1e-2
-
-
-def test_g11_parts_that_are_exchanged_exchange_their_scores(ran, ptbxl):
-    """With the published `--test` the validation loader's crops go by the test fold's map."""
-    plan, store = ran
-    row = one(plan, label="cpc_finetuned", noise=0)
-    job = plan.jobs[row.key]
-    classifier = restore(store.load(row.fit_key), plan.jobs[row.fit_key].sources, CPU)
-    signals = load_signals(ptbxl, job.cell.input, lead_set(row.lead_set), CPU, job.rows.train)
-    own = job.rows
-    turned = Rows(own.train, own.labelled, own.test, own.test, own.val)
-    ours, theirs = (
-        predict_from_classifier(
-            classifier, Judged(ptbxl, row.task, rows, job.cell.input, row.lead_set), signals
-        ).table.set_index("record")
-        for rows in (own, turned)
-    )
-    exchanged = theirs.assign(part=theirs["part"].map({"val": "test", "test": "val"})).loc[ours.index]
-    pd.testing.assert_frame_equal(exchanged, ours)
-
-
 def test_g14_classes_have_one_order_whatever_the_hash_seed(home, ptbxl):
     """The published preparation takes them in the order of a set, so that no head fits another run."""
     told = told_under_two_hash_seeds(home / "ptbxl-sim", home)
@@ -475,31 +333,12 @@ def test_g19_the_last_crop_of_a_record_is_drawn_too(ptbxl):
     assert 10 < sum(last for _, last in starts) < 30
 
 
-def test_g19_one_record_alone_is_scored_as_among_others(ran, ptbxl):
-    """The published `squeeze()` breaks for a batch of one."""
-    plan, store = ran
-    row = one(plan, label="cpc_finetuned", noise=0)
-    job = plan.jobs[row.key]
-    alone = Rows(job.rows.train, job.rows.labelled, job.rows.val[:1], job.rows.val[:1], job.rows.test[-1:])
-    spec = job.cell.input.model_copy(update={"window": 1000, "stride": None})
-    signals = load_signals(ptbxl, spec, lead_set(row.lead_set), CPU, job.rows.train)
-    classifier = restore(store.load(row.fit_key), plan.jobs[row.fit_key].sources, CPU)
-    some, every = (
-        predict_from_classifier(classifier, Judged(ptbxl, row.task, rows, spec, row.lead_set), signals).table
-        for rows in (alone, job.rows)
-    )
-    assert len(some) == 2
-    expected = every.set_index("record").loc[some["record"]].reset_index()
-    pd.testing.assert_frame_equal(some, expected[some.columns], atol=1e-6)
-
-
 def test_g20_every_row_of_the_suite_sees_the_same_scaled_signals(smoke, ptbxl):
     """The published xresnets see millivolts and CPC sees z-scores, so that comparisons mix method and scaling."""
     train = np.flatnonzero(ptbxl.records["fold"] <= 8)
     for job in smoke.jobs.values():
         assert job.cell.input == smoke.suites[0].input
-        if not getattr(job.cell, "trained_on", ""):
-            np.testing.assert_array_equal(job.rows.train, train)  # whose mean and spread scale
+        np.testing.assert_array_equal(job.rows.statistics, train)  # of the leaking rows too
     assert smoke.suites[0].input.scaling == "zscore-global"
     seen = {}
     for label in ("supervised", "supervised_cpc"):
@@ -516,24 +355,8 @@ def test_g20_every_row_of_the_suite_sees_the_same_scaled_signals(smoke, ptbxl):
     np.testing.assert_allclose(whole.transpose(1, 2), by_hand, atol=1e-3)
 
 
-@pytest.mark.parametrize("scale", ["smoke", "quick", "paper"])
-def test_g22_no_suite_of_the_project_takes_the_greatest_of_a_records_crops(scale):
-    """The benchmark's maximum over crops inflates probabilities."""
-    for name, path in suite_files().items():
-        if scale in yaml.safe_load(path.read_text())["scales"]:
-            suite = load_suite(name, scale)
-            specs = [suite.on(use).input for use in suite.corpora]
-            assert {spec.aggregation for spec in specs} <= {"mean", "none"}
-
-
 def test_every_trap_is_listed_and_every_test_that_the_list_names_is_there():
-    text = __doc__
-    listed = [int(number) for number in re.findall(r"^ ?(\d+)  ", text, re.MULTILINE)]
-    assert listed == list(range(1, 27))
-    assert lost_pointers(text) == []
-    here = {
-        int(number) for number in re.findall(r"^def test_g(\d+)_", Path(__file__).read_text(), re.MULTILINE)
-    }
-    lines = re.split(r"^ ?\d+  ", text, flags=re.MULTILINE)[1:]
-    said = {number for number, line in enumerate(lines, 1) if re.search(r"\bhere\b(?! \()", line)}
-    assert here - {22} == said
+    assert_complete(__doc__, __file__, 26)
+    beside = Path(__file__).with_name("test_ssl12lead_evaluation.py")
+    scored = re.findall(r"^def (test_g\w+)", beside.read_text(), re.MULTILINE)
+    assert scored and all(f"traps/{beside.name}::{name}\n" in __doc__ for name in scored)
