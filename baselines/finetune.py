@@ -78,6 +78,11 @@ class FineTune(Classifier):
     needs = frozenset({Field.LABELS})
     labelled_only = True
     parents = ("init",)
+    deviations = (
+        "Weight decay spares norms and biases; the published codes decay all weights.",
+        "The second phase goes on from the last step of the first; the published one from its best checkpoint.",
+        "A frozen encoder is in evaluation mode; in the published codes its batch norm goes on adapting.",
+    )
     recipes = {
         "linear": {"head_share": 1.0},
         "ssl12lead_plain": {"head_share": 0.0, "decay": 1.0},

@@ -40,7 +40,7 @@ class Supervised(Classifier):
 
     name = "supervised"
     title = "Supervised from scratch"
-    paper = "Good Views baseline, arXiv 2411.17702"
+    paper = "Good Views, arXiv 2411.17702; CLOCS, arXiv 2005.13249; Mehari and Strodthoff, arXiv 2103.12676"
     needs = frozenset({Field.LABELS})
     labelled_only = True
     deviations = (

@@ -14,7 +14,7 @@ from bench.data.corpus import CorpusError, Note
 from bench.report.views import ReportError
 from bench.run.corpora import Report, Shelf, gather_corpora
 from bench.run.errors import UserError
-from bench.run.execute import Executor, InlineExecutor, Progress, execute, needed_cells
+from bench.run.execute import Executor, InlineExecutor, Progress, execute, needed_cells, reached_cells
 from bench.run.perf import Rate, cell_overhead, describe_machine, fit_rates
 from bench.run.perf_groups import GroupingTime, grouping_times
 from bench.run.plan import Plan, make_plan
@@ -173,7 +173,14 @@ class Session:
         o = self.options
         shelf = Shelf(o.cache.resolve(), o.data, o.records)
         corpora = gather_corpora(self.suites, shelf, self.registry, self.progress)
-        return make_plan(self.suites, corpora, self.registry, choose_device(o.device))
+        plan = make_plan(self.suites, corpora, self.registry, choose_device(o.device))
+        rows = {row.label for row in plan.rows}
+        if self.only and not self.only & rows:
+            raise SuiteError(
+                f"row {sorted(self.only)[0]!r} is there only where encoders come from another corpus; name one with"
+                " --pretrain-on CORPUS"
+            )
+        return plan
 
     @user_errors
     def run(
@@ -250,8 +257,9 @@ class Session:
         needed = needed_cells(plan, self.store, self.only)
         seconds, sizes = self._costs(plan, needed)
         rows, total, size = [], 0.0, 0.0
-        for stage, cells in plan.stages().items():
-            todo = [k for k in needed if plan.jobs[k].cell.stage == stage]
+        stages: Counter[str] = Counter(plan.jobs[key].cell.stage for key in reached_cells(plan, self.only))
+        for stage in plan.stages():
+            todo, cells = [k for k in needed if plan.jobs[k].cell.stage == stage], stages[stage]
             known = seconds.get(stage)
             rows.append([
                 stage, str(cells), str(cells - len(todo)), str(len(todo)),

@@ -105,6 +105,8 @@ class SimCLR(Strategy):
             )
         if params.as_published_diagonal and params.as_published_self_term:
             return "as_published_diagonal and as_published_self_term are of two codes: choose one"
+        if params.as_published_self_term and params.temperature < 0.02:
+            return "as_published_self_term overflows below a temperature of 0.02"
         return None
 
     def views(self, batch: Batch, generator: torch.Generator) -> Views:

@@ -1,6 +1,6 @@
 """Robustness to noise: the scores of classifiers whose test windows had physiological noise added to them.
 
-Every model of a table met the same noise: it is seeded by record, window and level. Level 0 is the score of the
+Every model of a table met the same noise: it is seeded by record, start and lead. Level 0 is the score of the
 windows as they are, at the same label fraction.
 """
 

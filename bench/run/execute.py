@@ -115,6 +115,18 @@ def execute(
     return progress
 
 
+def reached_cells(plan: Plan, only: frozenset[str] | None = None) -> set[str]:
+    """Keys of everything that the rows rest on; `only`: those of these labels."""
+    rows = [row for row in plan.rows if row.key and (only is None or row.label in only)]
+    waiting, reached = [key for row in rows for key in (row.key, row.fit_key)], set[str]()
+    while waiting:
+        key = waiting.pop()
+        if key not in reached:
+            reached.add(key)
+            waiting += plan.jobs[key].cell.parents.values()
+    return reached
+
+
 def needed_cells(plan: Plan, store: Store, only: frozenset[str] | None = None) -> set[str]:
     """Keys to run: what the rows rest on and the store lacks, and unfinished ancestors of those."""
     rows = [row for row in plan.rows if row.key and (only is None or row.label in only)]

@@ -84,7 +84,7 @@ class Ground:
         check_label_subset(
             labelled, parts["train"], *self._labels(parts["train"]), fraction, min_patients=least
         )
-        val = label_subset(parts["val"], *self._labels(parts["val"]), fraction, seed)
+        val = self._selecting(by, fraction, seed)
         fingerprint = rows_hash(self.corpus.records, labelled, val)
         return replace(rows, labelled=labelled, val_subset=val), Subset(
             fraction=fraction, fingerprint=fingerprint
@@ -98,6 +98,11 @@ class Ground:
             folds = self.corpus.records["fold"].to_numpy()[train]
             return fold_subset(train, patients, folds, targets, fraction, seed)
         return label_subset(train, patients, targets, fraction, seed)
+
+    def _selecting(self, by: FractionsBy, fraction: float, seed: int) -> np.ndarray:
+        """Validation records that choose: as large a share; by folds all of them, as Mehari and Strodthoff do."""
+        val = self.split.parts["val"]
+        return val if by == "folds" else label_subset(val, *self._labels(val), fraction, seed)
 
     def _labels(self, rows: np.ndarray) -> tuple[np.ndarray, pd.DataFrame]:
         """Patients and targets of some rows."""

@@ -229,7 +229,8 @@ class Fit:
         starts = torch.Generator().manual_seed(self.seeds.seed("validation"))
         total, count = 0.0, 0
         self.strategy.eval()
-        for index in torch.arange(len(self.validation)).split(self.budget.batch):
+        order = torch.randperm(len(self.validation), generator=starts)
+        for index in order.split(self.budget.batch):
             batch = self.validation.draw(index.to(self.data.record.device), starts)
             step = Step(self.done, self.budget.steps, self.epoch, self._phase_index)
             total += float(self.loss(self.validation, batch, step, generator).total) * len(index)
