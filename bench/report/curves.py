@@ -1,7 +1,7 @@
 """Curves of scores: who has which colour, marker and dash, the same in every figure, and how a panel is drawn."""
 
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from bench.report.words import first_of
 from bench.run.suite import Suite
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#D55E00")
@@ -25,7 +26,8 @@ _GREYS = ("0.45", "0.55", "0.65", "0.4", "0.72", "0.5")
 DASHES = ((4, 2), (1, 1.5), (5, 1.5, 1, 1.5), (2, 1), (7, 2), (3, 1, 1, 1, 1, 1))
 _PANEL, _LEGEND = (4.8, 4.2), 2.3  # inches
 _ACROSS = 3  # panels
-
+_CHANCE = "0.6"
+_APART, _WIDEST = 1.2, 8.0  # points, between two rows at one place, and between the first and the last of all
 
 _ACROSS_LETTERS = 52
 """Of a line below a panel."""
@@ -93,8 +95,21 @@ def panels(count: int) -> tuple[Any, "list[Axes]"]:
     return canvas, axes
 
 
-def legend(canvas: Any, shown: Mapping[str, Look]) -> None:
-    """The legend, beside the panels."""
+def chance_line(axes: "Sequence[Axes]") -> None:
+    """A thin line at an AUROC of one half, where the panels, all drawn, reach as far."""
+    low, high = axes[0].get_ylim()
+    if not low < 50 < high:
+        return
+    for ax in axes:
+        ax.axhline(50, color=_CHANCE, linewidth=0.8, zorder=0.5)
+
+
+def legend(canvas: Any, shown: Mapping[str, Look], lone: Collection[str] = ()) -> None:
+    """The legend, beside the panels.
+
+    Args:
+        lone: names of which there are single points, and no line.
+    """
     from matplotlib.lines import Line2D
 
     handles = []
@@ -102,12 +117,17 @@ def legend(canvas: Any, shown: Mapping[str, Look]) -> None:
         style = {"color": look.color, "marker": look.marker, "markersize": 5.5, "markeredgecolor": "w"}
         handle = Line2D([], [], label=name, **style)
         handle.set_dashes(look.dashes or (None, None))
+        if name in lone:
+            handle.set_linestyle("none")
         handles.append(handle)
     canvas.legend(handles=handles, loc="outside right upper", frameon=False)
 
 
 def draw(ax: "Axes", lines: Iterable[Line], looks: Mapping[str, Look], width: float = 1.8) -> None:
-    """Means over seeds as lines, their spread as bars; scores times 100."""
+    """Means over seeds as lines, their spread as bars; scores times 100.
+
+    Rows stand a little beside each other, on paper and not in the data, so that no bar hides another.
+    """
     import pandas as pd
     import seaborn
 
@@ -118,6 +138,7 @@ def draw(ax: "Axes", lines: Iterable[Line], looks: Mapping[str, Look], width: fl
         [(name, x, 100 * seeds.mean, *_bar(seeds)) for name, x, seeds in have],
         columns=["name", "x", "score", "below", "above"],
     )
+    names, before = list(dict.fromkeys(data["name"])), len(ax.lines)
     seaborn.lineplot(
         data=data,
         x="x",
@@ -127,7 +148,7 @@ def draw(ax: "Axes", lines: Iterable[Line], looks: Mapping[str, Look], width: fl
         palette={name: look.color for name, look in looks.items()},
         markers={name: look.marker for name, look in looks.items()},
         dashes={name: look.dashes for name, look in looks.items()},
-        hue_order=list(dict.fromkeys(data["name"])),
+        hue_order=names,
         estimator=None,
         legend=False,
         ax=ax,
@@ -135,10 +156,22 @@ def draw(ax: "Axes", lines: Iterable[Line], looks: Mapping[str, Look], width: fl
         markersize=5.5,
         markeredgewidth=0.6,
     )
-    for name, own in data.groupby("name", sort=False):
+    for place, (name, line) in enumerate(zip(names, ax.lines[before:], strict=True)):
+        own = data[data["name"] == name]
         bars = own[["below", "above"]].to_numpy().T
-        style = {"ecolor": looks[str(name)].color, "elinewidth": 0.9, "capsize": 2, "alpha": 0.8}
-        ax.errorbar(own["x"], own["score"], bars, fmt="none", **style)
+        style = {"ecolor": looks[name].color, "elinewidth": 0.9, "capsize": 2, "alpha": 0.8}
+        _, caps, sticks = ax.errorbar(own["x"], own["score"], bars, fmt="none", **style)
+        _shift(ax, (line, *caps, *sticks), place, len(names))
+
+
+def _shift(ax: "Axes", artists: "Iterable[Artist]", place: int, count: int) -> None:
+    """Put what is drawn of one of `count` rows a little aside."""
+    from matplotlib.transforms import ScaledTranslation
+
+    step = min(_APART, _WIDEST / count)
+    aside = ScaledTranslation(step * (place - (count - 1) / 2) / 72, 0, ax.figure.dpi_scale_trans)
+    for artist in artists:
+        artist.set_transform(ax.transData + aside)
 
 
 def _bar(seeds: Seeds) -> tuple[float, float]:

@@ -53,11 +53,18 @@ def group_rows(
 
 
 def comparisons(summary: Summary, suite: Suite, resamples: int) -> Table:
-    """Every strategy, and every better control, minus each control, paired on the same test records."""
-    controls = summary.ranked("baseline")
+    """Every strategy, and every better control, minus each control, paired on the same test records.
+
+    Nothing is compared with what starts from another fit. Of controls of one kind with several encoders, a row is
+    compared with that of its own.
+    """
+    ranked = summary.ranked("baseline")
+    controls = [entry for entry in ranked if words.first_of(suite, entry.label) == entry.label]
     rows: list[TableRow] = []
-    for place, control in enumerate(controls):
-        rows += _against(summary, control, [*summary.ranked("strategy"), *controls[:place]])
+    for control in controls:
+        others = [*summary.ranked("strategy"), *ranked[: ranked.index(control)]]
+        fair = [entry for entry in others if _fair(suite, entry, control, controls)]
+        rows += _against(summary, control, fair)
     what = f"Each row minus the control that heads its block: {words.SCORE}, {words.percent(summary.headline)} labels."
     more = (
         f"Means over seeds on the same test records; {resamples:,} paired bootstrap resamples of the test patients;"
@@ -68,6 +75,14 @@ def comparisons(summary: Summary, suite: Suite, resamples: int) -> Table:
     columns = (Column("row", left=True), *map(Column, heads))
     table = make_table("comparisons", what, summary, suite, columns, tuple(rows), more=more)
     return replace(table, long=True)
+
+
+def _fair(suite: Suite, entry: Entry, control: Entry, controls: Sequence[Entry]) -> bool:
+    """Whether a control has the entry's encoder, or none of its kind has."""
+    own = words.encoder_of(suite, entry.label)
+    kind = (other for other in controls if other.strategy == control.strategy)
+    alike = [other.label for other in kind if words.encoder_of(suite, other.label) == own]
+    return not alike or control.label in alike
 
 
 def _against(summary: Summary, control: Entry, others: Sequence[Entry]) -> list[TableRow]:

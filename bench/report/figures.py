@@ -6,9 +6,21 @@ from typing import TYPE_CHECKING
 
 from bench.report import words
 from bench.report.canvas import Figure, saved, style
-from bench.report.curves import DASHES, RANKED, Line, Look, draw, dress, is_control, legend, looks, panels
+from bench.report.curves import (
+    DASHES,
+    RANKED,
+    Line,
+    Look,
+    chance_line,
+    draw,
+    dress,
+    is_control,
+    legend,
+    looks,
+    panels,
+)
 from bench.report.summary import Entry, Summary, names
-from bench.report.transfer import moved
+from bench.report.transfer import moved, scratch_of
 from bench.run.suite import Suite
 
 if TYPE_CHECKING:
@@ -33,8 +45,10 @@ def label_efficiency(summaries: Sequence[Summary], suite: Suite) -> Figure | Non
             draw(ax, [_line(summary, e) for e in entries if not is_control(known[e.name])], known)
             draw(ax, [_line(summary, e) for e in entries if is_control(known[e.name])], known, width=1.2)
             _dress(ax, summary, name, entries)
+        chance_line(axes)
         drawn = {entry.name for summary in shown for entry in _entries(summary)}
-        legend(canvas, {name: look for name, look in known.items() if name in drawn})
+        lines = {e.name for s in shown for e in _entries(s) if len(_line(s, e).points) > 1}
+        legend(canvas, {name: look for name, look in known.items() if name in drawn}, drawn - lines)
         svg, png = saved(canvas)
     started = any(look.dashes and not is_control(look) for look in known.values())
     more = " Grey and dashed: controls." + " Dashed in a strategy's colour: what starts from it." * started
@@ -45,7 +59,7 @@ def transfer_efficiency(summaries: Sequence[Summary], suite: Suite) -> Figure | 
     """Score against label fraction of what was pre-trained here and on other corpora; None where there are no two.
 
     Classifiers that start from it, where there are any. A colour and marker an entry, as in `label_efficiency`; solid
-    where it was pre-trained here, a dash a source.
+    where it was pre-trained here, a dash a source. Grey: what was trained from scratch with the same encoders.
     """
     pairs = [(summary, _moving(summary, suite)) for summary in summaries]
     shown = [(summary, entries) for summary, entries in pairs if len(_fractions(summary, entries)) > 1]
@@ -62,13 +76,18 @@ def transfer_efficiency(summaries: Sequence[Summary], suite: Suite) -> Figure | 
             bases = {e.name: replace(known.get(titles[e.label], _OTHER), dashes="") for e in entries}
             own = {e.name: replace(bases[e.name], dashes=dashes[e.source]) for e in entries}
             draw(ax, [_line(summary, entry) for entry in entries], own)
+            controls = _scratches(summary, suite, entries)
+            greys = {e.name: replace(known.get(e.name, _OTHER), dashes="") for e in controls}
+            draw(ax, [_line(summary, entry) for entry in controls], greys, width=1.2)
             _dress(ax, summary, name, entries)
-            keys |= {titles[entry.label]: bases[entry.name] for entry in entries}
+            keys |= {titles[entry.label]: bases[entry.name] for entry in entries} | greys
+        chance_line(axes)
         froms = {f"from {source}": replace(_OTHER, marker="", dashes=dashes[source]) for source in sources}
         legend(canvas, keys | froms)
         svg, png = saved(canvas)
     more = (
-        " Solid: pre-trained on the corpus itself; dashed: on another one, read out or trained further here."
+        " Solid: pre-trained on the corpus itself; dashed: on another one, read out or trained further here;"
+        " grey: trained from scratch with the same encoder."
     )
     return Figure("transfer_efficiency", _caption(drawn, "Label efficiency of transfer", more), svg, png)
 
@@ -89,6 +108,13 @@ def _moving(summary: Summary, suite: Suite) -> list[Entry]:
     return [
         entry for entry in summary.entries if entry.label in labels and entry.scores and not entry.overlap
     ]
+
+
+def _scratches(summary: Summary, suite: Suite, entries: Sequence[Entry]) -> list[Entry]:
+    """What was trained from scratch with the encoders of these entries, less what is among them."""
+    found = (scratch_of(summary, suite, entry) for entry in entries)
+    scratches = {entry.key: entry for entry in found if entry and entry not in entries}
+    return list(scratches.values())
 
 
 def _line(summary: Summary, entry: Entry) -> Line:
@@ -114,9 +140,22 @@ def _caption(shown: Sequence[Summary], what: str, more: str) -> str:
     text = (
         f"{what}: macro one-vs-rest {words.SCORE} on the test part against the {words.share_of(kinds)}"
         f" whose labels are visible. Lines: means over seeds; bars: {', '.join(sorted(heads))}."
-        f"{more}{' Panels share the y-axis.' * (len(shown) > 1)} Scale {shown[0].setting.scale}. {corpora}."
+        f"{more}{_unlabelled(shown)}{' Panels share the y-axis.' * (len(shown) > 1)}"
+        f" Scale {shown[0].setting.scale}. {corpora}."
     )
     return words.title(text, simulated)
+
+
+def _unlabelled(shown: Sequence[Summary]) -> str:
+    """Why rows can be worse than chance where few of many labels are visible."""
+    if not any(s.fractions[0] < 1 and s.total > words.MANY_CLASSES and _multi(s) for s in shown):
+        return ""
+    return " Classes that no labelled record carries are scored all the same; there a row can fall below 50."
+
+
+def _multi(summary: Summary) -> bool:
+    """Whether a record can have several classes."""
+    return bool((summary.rows["kind"] == "multi").any())
 
 
 def _fractions(summary: Summary, entries: Sequence[Entry]) -> list[float]:

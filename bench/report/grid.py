@@ -93,12 +93,16 @@ class Beside:
         """Of our entry; empty where there is none."""
         return self.row.label_of(self.side)
 
+    @property
+    def wanted(self) -> str | None:
+        """Corpus pre-trained on that it asks for, '' being the one evaluated; None: any."""
+        return self.column.source if self.row.source is None else self.row.source
+
     @cached_property
     def entry(self) -> Entry | None:
         """Ours, from the corpus that the column asks for; from this one where it does not say, or else from another."""
-        wanted = self.column.source if self.row.source is None else self.row.source
         found = [entry for entry in self.grid.summary.entries if entry.label == self.label]
-        found = [entry for entry in found if wanted in (None, base_name(entry.source))]
+        found = [entry for entry in found if self.wanted in (None, base_name(entry.source))]
         return min(found, key=lambda entry: entry.source, default=None)
 
     @cached_property
@@ -143,8 +147,10 @@ class Beside:
 
     @property
     def word(self) -> str:
-        """The verdict in a word."""
-        return "no result" if self.score is None else self.verdict.word if self.verdict else "ours"
+        """The verdict in a word; none where the row says nothing of this side."""
+        if self.score is None:
+            return "no result" if self.label or self.row.reason else ""
+        return self.verdict.word if self.verdict else "ours"
 
     def because(self) -> tuple[str, ...]:
         """What a reader must know of the verdict, or why there is no result."""
@@ -155,9 +161,16 @@ class Beside:
         if self.row.reason or not self.label:
             return (self.row.reason,)
         if self.entry is None:
-            return (f"The run did not ask for {self.label!r}",)
+            return (self._absent(),)
         nothing = (f"The run did not ask for {words.percent(self.fraction)} labels",)
         return words.missing_notes(self.entry, self.fraction) or nothing
+
+    def _absent(self) -> str:
+        """Why there is no entry: the run has none of this label, or none that was pre-trained where the paper's was."""
+        if all(entry.label != self.label for entry in self.grid.summary.entries):
+            return f"The run did not ask for {self.label!r}"
+        where = words.CORPORA.get(self.wanted, self.wanted) if self.wanted else "this corpus"
+        return f"Not pre-trained on {where} in this run"
 
     def _compared(self, verdict: Verdict) -> tuple[str, ...]:
         """The verdict in words; what differs in this row only stands apart, so that rows share a footnote."""

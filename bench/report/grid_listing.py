@@ -118,7 +118,7 @@ def _narrowed(asked: Sequence[Asked], wanted: Mapping[str, Any]) -> tuple[Sequen
             continue
         asked = [one for one in asked if getattr(one, axis) == value]
         if not asked:
-            return asked, _LACKS[axis].format(value)
+            return asked, _LACKS[axis].format(words.CORPORA.get(value, value))
     return asked, ""
 
 

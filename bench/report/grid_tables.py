@@ -3,7 +3,8 @@
 Published numbers with nothing of ours in any table of the run are counted in one listing, with the reason.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from bench.report import words
@@ -49,11 +50,19 @@ def _table(grid: Grid, besides: list[list[Beside]]) -> Table:
     rows = [_row(PUBLISHED, row) for row in besides]
     rows += [_column_row(grid, column) for column in layout.columns if column.reason]
     controls = list(grid.controls())
-    rows += [_row(OURS, row) for row in controls if row[0].entry]
-    what = f"{layout.title}: {words.macro(grid.summary)}; published and ours."
+    rows += [_row(OURS, row) for row in controls if any(beside.entry for beside in row)]
+    what = f"{layout.title}: {words.macro(grid.summary)}; published and ours, both ×100, ours as a mean over seeds."
     columns = tuple(_columns(grid, [beside for row in [*besides, *controls] for beside in row]))
     more = general(layout.table_footnotes)
-    return make_table(grid.name, what, grid.summary, grid.suite, columns, tuple(rows), notes, more)
+    labelled = tuple(map(_labelled, rows))
+    table = make_table(grid.name, what, grid.summary, grid.suite, columns, labelled, notes, more)
+    return replace(table, rows=tuple(rows))
+
+
+def _labelled(row: TableRow) -> TableRow:
+    """With the labels of all sides in the one field that the caption is made from."""
+    labels = (str(value) for name, value in row.data.items() if name.endswith("label"))
+    return replace(row, data={**row.data, "label": " ".join(labels)})
 
 
 def _columns(grid: Grid, besides: list[Beside]) -> Iterator[Column]:
@@ -62,26 +71,18 @@ def _columns(grid: Grid, besides: list[Beside]) -> Iterator[Column]:
     yield Column("published on", left=True)
     if _by_fraction(layout):
         yield Column("labels")
-    if _is_noted(grid):
-        yield Column("of the published number", left=True)
-    yield Column("ours", left=True)
+    yield Column("our entry", left=True)
     spread = words.spread_head(beside.score for beside in besides if beside.score)
     for side in layout.sides:
         of = f"{side.name}: " if side.name else ""
-        yield Column(f"{of}published {words.SCORE}")
-        yield Column(f"{of}{layout.spread}")
-        yield Column(f"{of}ours, {words.score_head(grid.summary)}, mean over seeds")
-        yield from (Column(f"{of}{head}") for head in (spread, words.INTERVAL, "seeds", "ours − published"))
+        published = f"published ({layout.provenance})" if layout.provenance else "published"
+        heads = (published, layout.spread, "ours", spread, words.INTERVAL, "seeds", "ours − published")
+        yield from (Column(f"{of}{head}") for head in heads)
         yield Column(f"{of}verdict", left=True)
 
 
 def _by_fraction(layout: GridLayout) -> bool:
     return layout.fractions != (1.0,)
-
-
-def _is_noted(grid: Grid) -> bool:
-    """Does the transcript say anything of a number?"""
-    return any(number.note for number in grid.numbers.values())
 
 
 def _row(block: str, row: list[Beside]) -> TableRow:
@@ -90,7 +91,7 @@ def _row(block: str, row: list[Beside]) -> TableRow:
     bare, control = first.grid.is_bare(first.row), block == OURS
     data: dict[str, Any] = {"row": first.row.row}
     data["published_on"] = "" if bare or control else first.column.published
-    data |= {"fraction": None if bare else first.fraction, **_named(row)}
+    data["fraction"] = None if bare else first.fraction
     for beside in row:
         data |= _data(beside)
     name = Cell(first.row.row, notes=first.marks())
@@ -100,26 +101,23 @@ def _row(block: str, row: list[Beside]) -> TableRow:
 
 
 def _who(row: list[Beside], bare: bool) -> Iterator[Cell]:
-    """Label fraction, what the number's transcript says, and ours by name."""
+    """Label fraction, and ours by name."""
     first = row[0]
     if _by_fraction(first.grid.layout):
         yield Cell(DASH if bare else words.percent(first.fraction))
-    if _is_noted(first.grid):
-        yield Cell(_joined(row, lambda beside: beside.number.note if beside.number else "") or DASH)
-    yield Cell(_joined(row, lambda beside: beside.entry.name if beside.entry else "") or DASH)
+    yield Cell(_joined([beside.entry.name for beside in row if beside.entry]) or DASH)
 
 
-def _joined(row: list[Beside], tell: Callable[[Beside], str]) -> str:
-    """What is told of the sides of a row, each once."""
-    return " / ".join(dict.fromkeys(filter(None, map(tell, row))))
+def _joined(names: Sequence[str]) -> str:
+    """Names of the entries of all sides, each once; of those that begin alike, only what they share.
 
-
-def _named(row: list[Beside]) -> dict[str, Any]:
-    """Label, title, source and overlap of ours, for the CSV."""
-    known = [named(beside.entry) for beside in row if beside.entry]
-    fields = dict.fromkeys(name for one in known for name in one)
-    told = {name: dict.fromkeys(str(one[name]) for one in known if name in one) for name in fields}
-    return {"label": "", "title": ""} | {name: " / ".join(values) for name, values in told.items()}
+    'CPC, linear evaluation, saw test ECGs' beside 'CPC, fine-tuned, saw test ECGs' is 'CPC, saw test ECGs': the heads
+    of the sides say the rest.
+    """
+    parts = [name.split(", ") for name in dict.fromkeys(names)]
+    if len({own[0] for own in parts}) > 1:
+        return " / ".join(map(", ".join, parts))
+    return ", ".join(part for part in parts[0] if all(part in own for own in parts)) if parts else ""
 
 
 def _numbers(beside: Beside) -> list[Cell]:
@@ -128,15 +126,16 @@ def _numbers(beside: Beside) -> list[Cell]:
     mean, spread = (number.mean, number.spread) if number else (_NONE, _NONE)
     published = [Cell(words.points(mean)), Cell(DASH if spread != spread else f"± {words.points(spread)}")]
     gap = Cell(DASH if beside.gap is None else words.gap(beside.gap, scale=1))
-    verdict = Cell(beside.word, notes=notes(*beside.because()))
+    verdict = Cell(beside.word or DASH, notes=notes(*beside.because()))
     return [*published, *score_cells(beside.score, notes), gap, verdict]
 
 
 def _data(beside: Beside) -> dict[str, Any]:
-    """Everything about one number, for the CSV: published and ours as fractions, the difference in points."""
-    number = beside.number
+    """Everything about one number, for the CSV: ours by name, both as fractions, the difference in points."""
+    number, entry = beside.number, beside.entry
+    data: dict[str, Any] = {"label": "", "title": "", **(named(entry) if entry else {})}
     published = (number.mean, number.spread, number.note) if number else (None, None, "")
-    data = dict(zip(("published", "published_spread", "published_note"), published, strict=True))
+    data |= dict(zip(("published", "published_spread", "published_note"), published, strict=True))
     data |= {**score_data(beside.score), "difference": beside.gap, "verdict": beside.word}
     data["because"] = " | ".join(beside.because())
     return {f"{beside.side.name}_{name}" if beside.side.name else name: value for name, value in data.items()}

@@ -223,6 +223,7 @@ class GridLayout(Conditions):
 
     Attributes:
         spread: what is printed behind ±.
+        provenance: of all its published numbers, where they were not taken from the paper: 'second-hand'.
         view_of: table whose numbers it shows too: those at its own fractions.
         reason: why nothing of ours stands beside any of it.
         lead_set, dim: lead set and length of the embedding that it is about; none: whichever ours has.
@@ -233,6 +234,7 @@ class GridLayout(Conditions):
     kind: Literal["grid"]
     title: str
     spread: str = ""
+    provenance: str = ""
     view_of: str = ""
     reason: str = ""
     lead_set: str = ""

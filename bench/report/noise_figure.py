@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from bench.report import words
 from bench.report.canvas import Figure, saved, style
-from bench.report.curves import RANKED, Line, Look, draw, dress, legend, looks, panels
+from bench.report.curves import RANKED, Line, Look, chance_line, draw, dress, legend, looks, panels
 from bench.report.noise import WHAT_NOISE, Noise, decibels
 from bench.report.summary import Entry, Summary, names
 from bench.run.suite import Suite
@@ -32,6 +32,7 @@ def noise_robustness(noises: Sequence[Noise], summaries: Sequence[Summary], suit
             ax.set_xticks(levels, [_tick(level) for level in levels])
             across = "noise level; below it the approximate signal-to-noise ratio, dB"
             dress(ax, name, noise.setting.simulated, across, f"macro {words.SCORE}, test part")
+        chance_line(axes)
         drawn = {entry.name for noise in shown for entry in _entries(noise)}
         legend(canvas, {name: look for name, look in known.items() if name in drawn})
         svg, png = saved(canvas)

@@ -37,12 +37,17 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a strategy stands at one label fraction: rank, its 95 % interval, tie group from 0."""
+    """Where a strategy stands at one label fraction: rank, its 95 % interval, tie group from 0.
+
+    Attributes:
+        groups: tie groups that there are; of one alone nothing is told apart.
+    """
 
     rank: int
     low: int
     high: int
     group: int
+    groups: int = 2
 
 
 def standings(summary: Summary, fraction: float, selection: str = "subset") -> dict[Key, Standing]:
@@ -53,9 +58,10 @@ def standings(summary: Summary, fraction: float, selection: str = "subset") -> d
         return {}
     means = [score.seeds.mean for _, score in present]
     draws = np.stack([score.draws.mean(axis=0) for _, score in present])
-    columns = zip(ranks(means), rank_intervals(draws), tie_groups(means, draws), strict=True)
+    ties = tie_groups(means, draws)
+    columns, groups = zip(ranks(means), rank_intervals(draws), ties, strict=True), len(set(ties))
     return {
-        entry.key: Standing(int(rank), int(low), int(high), int(group))
+        entry.key: Standing(int(rank), int(low), int(high), int(group), groups)
         for (entry, _), (rank, (low, high), group) in zip(present, columns, strict=True)
     }
 
@@ -153,7 +159,7 @@ def score_cell(score: Score | None, notes: Footnotes, standing: Standing | None 
     if score is None:
         return Cell()
     emphasis: Literal["", "best", "second"] = ""
-    if standing:
+    if standing and standing.groups > 1:
         emphasis = "best" if standing.rank == 1 else "second" if standing.rank == 2 else ""
     dagger = standing is not None and standing.group == 0 and standing.rank > 1
     return Cell(words.points(score.seeds.mean), emphasis, dagger, notes(*words.seed_notes(score)))
@@ -207,14 +213,25 @@ def _letter(group: int) -> str:
     return chr(ord("a") + group) if group < 26 else str(group + 1)
 
 
+def _chosen(suite: Suite) -> str:
+    """Whose validation records chose."""
+    if suite.fractions_by == "folds":
+        return (
+            "Everything was chosen on the whole validation part, at every label fraction, by as many steps."
+        )
+    return (
+        "Everything was chosen on the label fraction's own validation records unless a column says otherwise."
+    )
+
+
 def _explained(summary: Summary, suite: Suite, resamples: int) -> str:
     text = (
         f"Ranks order the means; intervals, tie groups and daggers: {resamples:,} bootstrap resamples of the test"
         " patients, shared by all rows, of the mean over seeds; the spread over seeds stands apart."
         f"{words.for_these_encoders(suite.seeds)} Bold: best strategy, underlined: second;"
         " † not separable from the best (paired bootstrap, Holm-corrected). A tie group holds what cannot be told"
-        " from its best. Everything was chosen on the label fraction's own validation records unless a column says"
-        " otherwise. Paid for: what training reads beside the signal; the probe's labels are not counted."
+        f" from its best. {_chosen(suite)} Paid for: what training reads beside the signal; the probe's labels are"
+        " not counted."
     )
     text += _pretrained_elsewhere(summary)
     if can_separate(len(summary.ranked("strategy")), resamples):
@@ -264,9 +281,13 @@ def make_table(
     notes: Footnotes | None = None,
     more: str = "",
 ) -> Table:
-    """A table of one setting: its conditions are in the caption, and in every row of its CSV."""
+    """A table of one setting: its conditions are in the caption, and in every row of its CSV.
+
+    The caption's encoders and budgets are those of the entries that the data of rows names as 'label' or 'base'.
+    """
     title = words.title(what, summary.setting.simulated)
-    labels = {label for row in rows for label in str(row.data.get("label", "")).replace(" / ", " ").split()}
+    named_as = (str(row.data.get(name, "")) for row in rows for name in ("label", "base"))
+    labels = {label for text in named_as for label in text.replace(" / ", " ").split()}
     caption = " ".join(filter(None, [words.conditions(summary, suite, labels), more]))
     told = {name for row in rows for name in row.data} & {"source", "overlap"}
     fields = ("label", "title", *sorted(told, reverse=True)) if told else ()

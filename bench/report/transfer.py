@@ -1,5 +1,7 @@
-"""What pre-training elsewhere is worth, and having seen the test ECGs: paired differences on the same records."""
+"""What pre-training here and elsewhere, and having seen the test ECGs, is worth: differences on the same records."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.report import words
@@ -10,6 +12,8 @@ from bench.run.suite import Entry as SuiteEntry
 from bench.run.suite import Suite, budget_of
 
 FROZEN, TUNED = "embeddings read out here", "classifiers that start from it, trained here"
+
+_LONG, _NAME = 30, 0.2  # rows of a table that breaks across pages; the width of its first column
 
 _NOT_THE_METHOD = (
     "label",
@@ -23,76 +27,176 @@ _NOT_THE_METHOD = (
     "groupings",
 )
 
+_ELSEWHERE = " A classifier that was trained elsewhere is read out like any frozen encoder."
+_SCRATCH = (
+    " From scratch: trained on the visible labels with the row's own encoder, from no other fit; a dash where there is"
+    " no such row."
+)
+
 
 def transfer_table(summary: Summary, suite: Suite, resamples: int) -> Table | None:
-    """A row a strategy: pre-trained here, and on every other corpus; None where nothing was pre-trained elsewhere."""
-    if not summary.sources:
+    """A row an entry and label fraction: pre-trained here, on every other corpus, and against training from scratch.
+
+    Where nothing was pre-trained elsewhere it is named 'from_scratch', and has what starts from another fit, and what
+    that is; None where there is neither.
+    """
+    blocks = moved(summary, suite) if summary.sources else _started(summary, suite)
+    found = [p for block, own in blocks for label in own for p in _places(summary, suite, label, block)]
+    scratches = bool(_scratches(summary, suite))
+    if not found or not (summary.sources or any(place.scratch for place in found)):
         return None
     notes = Footnotes()
-    places = [(block, label) for block, labels in moved(summary, suite) for label in labels]
-    rows = tuple(_row(summary, suite, label, block, notes) for block, label in places)
-    columns = [Column("strategy", left=True), Column("pre-trained here")]
-    columns += [Column(f"on {source}") for source in summary.sources]
-    columns += [Column(f"{source} − here (95\u00a0% interval)") for source in summary.sources]
-    if _scratches(summary, suite):
-        columns += [
-            Column(f"{where} − from scratch (95\u00a0% interval)") for where in ("here", *summary.sources)
-        ]
-    what = (
-        f"Transfer: {words.score_head(summary)} at {words.percent(summary.headline)} labels by the corpus of the"
-        " pre-training, mean over seeds."
-    )
+    several = len(summary.fractions) > 1
+    rows = tuple(_row(place, several, scratches, notes) for place in found)
+    name, what = _named(summary, several)
     more = (
-        "A classifier that was trained elsewhere is read out like any frozen encoder. Differences: means over seeds on"
-        f" the same test records; brackets: {words.INTERVAL}, by {resamples:,} paired bootstrap resamples, not"
-        f" corrected for the number of differences.{words.for_these_encoders(suite.seeds)}"
+        f"{_ELSEWHERE * bool(summary.sources)}{_SCRATCH * scratches} Differences: means over seeds on the same test"
+        f" records; brackets: {words.INTERVAL}, by {resamples:,} paired bootstrap resamples, not corrected for the"
+        f" number of differences.{words.for_these_encoders(suite.seeds)}"
     )
-    return make_table("transfer", what, summary, suite, tuple(columns), rows, notes, more)
+    columns = _columns(summary, several, scratches, len(rows) > _LONG)
+    table = make_table(name, what, summary, suite, columns, rows, notes, more.strip())
+    return replace(table, long=len(rows) > _LONG)
 
 
 def moved(summary: Summary, suite: Suite) -> list[tuple[str, list[str]]]:
     """Labels of rows that were pre-trained elsewhere: those whose embeddings are read out, then the classifiers."""
-    starts = {entry.label for entry in suite.entries if entry.init}
     labels = list(dict.fromkeys(entry.label for entry in summary.entries if entry.source))
+    return _in_blocks(suite, labels)
+
+
+def scratch_of(summary: Summary, suite: Suite, entry: Entry) -> Entry | None:
+    """The row that was trained from scratch on this corpus's labels with an entry's encoder; of such a row: itself.
+
+    Label fractions are shares of the same in both.
+    """
+    own = [one for one in _scratches(summary, suite) if one.fractions_by == entry.fractions_by]
+    encoder = words.encoder_of(suite, entry.label)
+    alike = [one for one in own if words.encoder_of(suite, one.label) == encoder]
+    return next((one for one in alike if one.label == entry.label), alike[0] if alike else None)
+
+
+def _scratches(summary: Summary, suite: Suite) -> list[Entry]:
+    """Classifiers of this corpus that start from no other fit."""
+    own = (entry for entry in summary.entries if entry.origin == "baseline" and entry.readout == "classifier")
+    return [entry for entry in own if words.first_of(suite, entry.label) == entry.label]
+
+
+def _started(summary: Summary, suite: Suite) -> list[tuple[str, list[str]]]:
+    """Labels of rows that start from another fit, and of those that they start from, in blocks."""
+    have = {entry.label for entry in summary.entries}
+    pairs = [(entry.init, entry.label) for entry in suite.entries if entry.init and entry.label in have]
+    firsts = [init for init, _ in pairs if init in have]
+    scratches = {entry.label for entry in _scratches(summary, suite)}
+    labels = [label for label in (*firsts, *(own for _, own in pairs)) if label not in scratches]
+    return _in_blocks(suite, list(dict.fromkeys(labels)))
+
+
+def _in_blocks(suite: Suite, labels: list[str]) -> list[tuple[str, list[str]]]:
+    starts = {entry.label for entry in suite.entries if entry.init}
     blocks = (
         (FROZEN, [label for label in labels if label not in starts]),
-        (TUNED, [x for x in labels if x in starts]),
+        (TUNED, [label for label in labels if label in starts]),
     )
     return [(block, own) for block, own in blocks if own]
 
 
-def _row(summary: Summary, suite: Suite, label: str, block: str, notes: Footnotes) -> TableRow:
-    places = {source: summary.entry(label, source) for source in ("", *summary.sources)}
-    first = next(entry for entry in places.values() if entry)
-    scores = {source: summary.score(entry) if entry else None for source, entry in places.items()}
-    bases = _scratches(summary, suite)
-    base = next((e for e in bases if e.fractions_by == first.fractions_by and e.label != label), None)
-    scratch = summary.score(base) if base else None
-    cells = [_score_cell(summary, entry, notes) for entry in places.values()]
-    data: dict[str, Any] = {"label": label, "title": words.titles(summary.entries)[label]}
-    data |= {_at(source): score.seeds.mean if score else None for source, score in scores.items()}
-    for source in summary.sources:
-        cells.append(_difference(data, f"{source}_minus_here", scores[source], scores[""]))
-    if bases:
-        for source, score in scores.items():
-            cells.append(_difference(data, f"{_at(source)}_minus_scratch", score, scratch))
-    return TableRow(block, (Cell(data["title"]), *cells), data)
+@dataclass(frozen=True)
+class _Place:
+    """A row of the table: one label at one label fraction.
+
+    Attributes:
+        entries: by corpus of the pre-training, '' being the one evaluated.
+    """
+
+    summary: Summary
+    label: str
+    fraction: float
+    block: str
+    entries: Mapping[str, Entry | None]
+    scratch: Entry | None
+
+    def score(self, source: str) -> Score | None:
+        """The score of what was pre-trained on a corpus."""
+        return self.of(self.entries[source])
+
+    def of(self, entry: Entry | None) -> Score | None:
+        """The score of an entry at this fraction."""
+        return self.summary.score(entry, self.fraction) if entry else None
+
+    def gain(self, source: str) -> tuple[Score | None, Score | None]:
+        """What was pre-trained on a corpus, and what it is compared with: training from scratch, never with itself."""
+        own, scratch = self.entries[source], self.scratch
+        same = own is not None and scratch is not None and own.key == scratch.key
+        return self.of(own), None if same else self.of(scratch)
+
+
+def _places(summary: Summary, suite: Suite, label: str, block: str) -> list[_Place]:
+    """A row for each label fraction that was asked of a label, ascending."""
+    entries = {source: summary.entry(label, source) for source in ("", *summary.sources)}
+    have = [entry for entry in entries.values() if entry]
+    scored = {fraction for entry in have for fraction, _ in entry.scores}
+    fractions = scored | {f for entry in have for missing in entry.missing for f in missing.fractions}
+    scratch = scratch_of(summary, suite, have[0])
+    return [_Place(summary, label, f, block, entries, scratch) for f in sorted(fractions)]
+
+
+def _named(summary: Summary, several: bool) -> tuple[str, str]:
+    """Name and title of the table."""
+    at = "at each label fraction" if several else f"at {words.percent(summary.headline)} labels"
+    score = f"{words.score_head(summary)} {at}"
+    if summary.sources:
+        return "transfer", f"Transfer: {score} by the corpus of the pre-training, mean over seeds."
+    return "from_scratch", f"Against training from scratch: {score}, mean over seeds."
+
+
+def _columns(summary: Summary, several: bool, scratches: bool, long: bool) -> tuple[Column, ...]:
+    places = ("here", *summary.sources)
+    heads = ["labels"] * several + ["pre-trained here", *(f"on {source}" for source in summary.sources)]
+    heads += ["from scratch"] * scratches
+    heads += [f"{source} − here (95\u00a0% interval)" for source in summary.sources]
+    heads += [f"{where} − from scratch (95\u00a0% interval)" for where in places if scratches]
+    return (Column("strategy", left=True, width=_NAME * long), *map(Column, heads))
+
+
+def _row(place: _Place, several: bool, scratches: bool, notes: Footnotes) -> TableRow:
+    sources, title = place.summary.sources, words.titles(place.summary.entries)[place.label]
+    data: dict[str, Any] = {"label": place.label, "title": title, "fraction": place.fraction}
+    cells = [Cell(title), *[Cell(words.percent(place.fraction))] * several]
+    for source, entry in place.entries.items():
+        cells.append(_score_cell(place.summary, entry, notes, place.fraction))
+        data |= _score_data(_at(source), place.score(source))
+    if scratches:
+        cells.append(_score_cell(place.summary, place.scratch, notes, place.fraction))
+        data |= {"base": place.scratch.label if place.scratch else ""}
+        data |= _score_data("scratch", place.of(place.scratch))
+    for source in sources:
+        cells.append(_difference(data, f"{source}_minus_here", place.score(source), place.score("")))
+    for source in place.entries if scratches else ():
+        cells.append(_difference(data, f"{_at(source)}_minus_scratch", *place.gain(source)))
+    return TableRow(place.block, tuple(cells), data)
 
 
 def _at(source: str) -> str:
     return source or "here"
 
 
-def _score_cell(summary: Summary, entry: Entry | None, notes: Footnotes) -> Cell:
-    """A headline score, or why there is none."""
+def _score_data(name: str, score: Score | None) -> dict[str, float | None]:
+    """A score with its interval over test patients, for the CSV."""
+    found = (score.seeds.mean, *score.interval) if score else (None,) * 3
+    return dict(zip((name, f"{name}_low", f"{name}_high"), found, strict=True))
+
+
+def _score_cell(
+    summary: Summary, entry: Entry | None, notes: Footnotes, fraction: float | None = None
+) -> Cell:
+    """A score, at the headline fraction by default, or why there is none."""
     if entry is None:
         return Cell()
-    score = summary.score(entry)
-    return (
-        score_cell(score, notes)
-        if score
-        else nothing_cell(words.missing_notes(entry, summary.headline), notes)
-    )
+    if score := summary.score(entry, fraction):
+        return score_cell(score, notes)
+    at = summary.headline if fraction is None else fraction
+    return nothing_cell(words.missing_notes(entry, at), notes)
 
 
 def _difference(data: dict[str, Any], name: str, score: Score | None, base: Score | None) -> Cell:
@@ -100,13 +204,6 @@ def _difference(data: dict[str, Any], name: str, score: Score | None, base: Scor
     test = score.minus(base) if score and base else None
     data |= difference_data(name, test)
     return Cell(words.with_span(test) if test else DASH)
-
-
-def _scratches(summary: Summary, suite: Suite) -> list[Entry]:
-    """Rows that were trained from scratch on this corpus's labels: classifiers that start from no other fit."""
-    starts = {entry.label for entry in suite.entries if entry.init}
-    own = (entry for entry in summary.entries if entry.origin == "baseline" and entry.readout == "classifier")
-    return [entry for entry in own if entry.label not in starts]
 
 
 def leak_table(summary: Summary, suite: Suite, resamples: int) -> Table | None:

@@ -1,15 +1,18 @@
 """The transfer matrix: pre-trained on one corpus, evaluated on another, a panel an entry."""
 
 import re
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bench.report import words
-from bench.report.canvas import Figure, mark, saved, style
+from bench.report.canvas import Figure, saved, style
 from bench.report.summary import Summary, names
+from bench.report.table import SIMULATED
 from bench.report.transfer import FROZEN, moved
 from bench.run.suite import Suite
 
@@ -22,6 +25,7 @@ MOST = 16
 _ACROSS = 4
 _CELL, _TITLE = (0.8, 0.48), (2.5, 0.5)  # inches: width and height of a cell, and of a panel's title
 _ROOM = (2.2, 0.8)  # inches around all panels
+_LETTERS = 13  # of a panel's title, an inch
 _COLOURS = "cividis"  # sequential, made for colour-blind readers
 
 
@@ -62,7 +66,8 @@ def _matrices(name: str, what: str, summaries: list[Summary], suite: Suite) -> l
     values = np.concatenate([panel.values.ravel() for panel in shown])
     limits = float(np.nanmin(values)), float(np.nanmax(values))
     across, down = min(len(shown), _ACROSS), -(-len(shown) // _ACROSS)
-    width = across * max(_CELL[0] * len(summaries), _TITLE[0]) + _ROOM[0]
+    panel_width = max(_CELL[0] * len(summaries), _TITLE[0])
+    width = across * panel_width + _ROOM[0]
     height = down * (_CELL[1] * len(rows) + _TITLE[1]) + _ROOM[1]
     with style():
         canvas = Canvas(figsize=(width, height), layout="constrained")
@@ -71,6 +76,10 @@ def _matrices(name: str, what: str, summaries: list[Summary], suite: Suite) -> l
             ax.set_axis_off()
         for panel, ax in zip(shown, axes, strict=False):
             _draw(ax, panel, rows, summaries, limits)
+            title = textwrap.fill(panel.title, int(_LETTERS * panel_width))
+            ax.set_title(title, fontsize=8.5, loc="left")
+        if any(summary.setting.simulated for summary in summaries):
+            canvas.suptitle(SIMULATED.removesuffix("."), fontsize=10)
         canvas.supxlabel("evaluated on", fontsize=9)
         canvas.supylabel("pre-trained on", fontsize=9)
         canvas.colorbar(axes[0].collections[0], ax=axes, label=f"macro {words.SCORE}", shrink=0.8, pad=0.01)
@@ -109,15 +118,29 @@ def _draw(
     style_: dict[str, Any] = {"vmin": limits[0], "vmax": limits[1], "cmap": _COLOURS, "cbar": False}
     ax.set_facecolor("0.92")
     labels = {"xticklabels": columns, "yticklabels": list(rows)}
-    seaborn.heatmap(panel.values, annot=True, fmt=".1f", linewidths=0.8, ax=ax, **labels, **style_)
+    seaborn.heatmap(panel.values, linewidths=0.8, ax=ax, **labels, **style_)
+    colours = ax.collections[0].to_rgba(panel.values)
+    for (row, column), value in np.ndenumerate(panel.values):
+        if np.isfinite(value):
+            colour = ink(colours[row, column])
+            ax.text(column + 0.5, row + 0.5, f"{value:.1f}", ha="center", va="center", color=colour)
     for row, corpus in enumerate(rows):
         for column, summary in enumerate(summaries):
             if corpus == summary.setting.corpus:
                 ax.add_patch(_frame(column, row))
     ax.tick_params(axis="x", rotation=0, labelsize=7.5, length=0)
     ax.tick_params(axis="y", rotation=0, labelsize=7.5, length=0)
-    simulated = any(summary.setting.simulated for summary in summaries)
-    ax.set_title(f"{panel.title}{mark(simulated)}", fontsize=8.5, loc="left")
+
+
+def ink(colour: Iterable[float]) -> str:
+    """Black or white, whichever has more contrast on a colour (WCAG 2.2, relative luminance).
+
+    Args:
+        colour: red, green, blue in [0, 1], sRGB; more is not read.
+    """
+    linear = [x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in islice(colour, 3)]
+    luminance = float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+    return "black" if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else "white"
 
 
 def _frame(column: int, row: int) -> Any:

@@ -7,12 +7,13 @@ from bench.report.group_summary import AnySummary, GroupEntry
 from bench.report.stats import Difference, Seeds
 from bench.report.summary import Entry, Score, Setting, Summary
 from bench.report.table import DASH, SIMULATED
+from bench.run.cell import EncoderSpec
 from bench.run.suite import Suite, budget_of
 
 SCORE = "AUROC ×100"
 INTERVAL = "95\u00a0% interval over test patients"
 
-CORPORA = {"chapman": "Chapman", "ptbxl": "PTB-XL"}
+CORPORA = {"chapman": "Chapman", "ptbxl": "PTB-XL", "cpsc": "PhysioNet 2020"}
 """Proper names of corpora."""
 
 MANY_CLASSES = 15
@@ -265,6 +266,14 @@ def first_of(suite: Suite, label: str) -> str:
     while init := starts.get(label):
         label = init
     return label
+
+
+def encoder_of(suite: Suite, label: str) -> EncoderSpec:
+    """The encoder of an entry, which is that of what it starts from."""
+    root = first_of(suite, label)
+    spec = suite.encoders.get(root, suite.encoder)
+    own = next((entry.encoder for entry in suite.entries if entry.label == root), {})
+    return spec.model_copy(update={"arguments": {**spec.arguments, **own}})
 
 
 def _measured(summary: AnySummary) -> str:

@@ -87,6 +87,7 @@ LAYOUTS = {
         "kind": "grid",
         "title": "Paper, main table (both)",
         "spread": "± as quoted",
+        "provenance": "second-hand",
         "sides": [
             {"setting": "linear", "name": "linear", "checks": [STEPS]},
             {"setting": "fine-tuned", "name": "tuned", "checks": [{**STEPS, "published": 70}]},
@@ -95,6 +96,10 @@ LAYOUTS = {
         "rows": [
             {"row": "A", "labels": {"linear": "a", "tuned": "b"}},
             {"row": "Unpublished", "label": "c", "labels": {"tuned": "nobody"}},
+        ],
+        "controls": [
+            {"row": "one side", "labels": {"tuned": "scratch"}},
+            {"row": "no side", "labels": {"tuned": "d"}},
         ],
     },
 }

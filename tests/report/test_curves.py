@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench.report.curves import Line, is_control, looks, panels
+from bench.report.curves import Line, chance_line, is_control, legend, looks, panels
 from bench.report.curves import draw as drawing
 from bench.report.stats import over_seeds
 from bench.report.summary import Entry, Setting, Summary
@@ -94,3 +94,41 @@ def test_means_are_lines_and_spreads_bars(suite):
         pytest.approx([70, 90]),
         pytest.approx([40, 60]),
     ]
+
+
+def test_rows_at_one_place_stand_beside_each_other_on_paper(suite):
+    canvas, (ax,) = panels(1)
+    points = ((0, over_seeds([0.9, 0.7])), (1, over_seeds([0.6, 0.5, 0.4])))
+    drawing(ax, [Line(name, points) for name in ("ONE", "TWO", "RANDOM")], looks([_all()], suite))
+    canvas.draw_without_rendering()
+    lines = [line for line in ax.lines if len(line.get_xdata()) == 2 and line.get_marker() not in "_|"]
+    where = [line.get_transform().transform((1, 50))[0] * 72 / canvas.dpi for line in lines]
+    assert len(where) == 3
+    assert [where[1] - where[0], where[2] - where[1]] == pytest.approx([1.2, 1.2])
+    assert where[1] == pytest.approx(ax.transData.transform((1, 50))[0] * 72 / canvas.dpi)
+    bars = [one for one in ax.collections if len(one.get_segments()) == 2]
+    assert [one.get_transform().transform((1, 50))[0] * 72 / canvas.dpi for one in bars] == pytest.approx(
+        where
+    )
+
+
+@pytest.mark.parametrize(("low", "count"), [(0.4, 1), (0.6, 0)])
+def test_chance_is_marked_where_the_panels_reach_it(suite, low, count):
+    _, axes = panels(2)
+    drawing(axes[0], [Line("ONE", ((0, over_seeds([0.8])), (1, over_seeds([0.9]))))], looks([_all()], suite))
+    drawing(axes[1], [Line("ONE", ((0, over_seeds([low])),))], looks([_all()], suite))
+    before = axes[0].get_ylim()
+    chance_line(axes)
+    for ax in axes:
+        assert [list(line.get_ydata()) for line in ax.lines].count([50, 50]) == count
+        assert ax.get_ylim() == before
+
+
+def test_a_single_point_has_no_line_in_the_legend(suite):
+    canvas, _ = panels(1)
+    legend(canvas, looks([_all()], suite), {"TWO"})
+    (box,) = canvas.legends
+    styles = {
+        text.get_text(): line.get_linestyle() for text, line in zip(box.texts, box.get_lines(), strict=True)
+    }
+    assert [name for name, style in styles.items() if style == "None"] == ["TWO"]

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from bench.report import words
 from bench.report.grid_tables import ELSEWHERE
 from bench.report.paper_common import OURS, PUBLISHED
 from bench.report.published import layouts
@@ -49,7 +50,9 @@ def test_ours_stands_beside_the_number_of_its_row_column_and_label_fraction(tmp_
     assert half["seeds"] == 2
     assert whole["difference"] == pytest.approx(100 * (whole["macro_auroc"] - 0.622))
     cells = shown(table, "A", published_on="here", fraction=1.0)
-    assert cells["published AUROC ×100"].text == "62.2"
+    assert cells["published"].text == "62.2"
+    assert cells["our entry"].text == "A"
+    assert cells["ours"].text == f"{100 * whole['macro_auroc']:.1f}"
     assert cells["± as printed"].text == "± 1.3"
     assert cells["labels"].text == "100\u00a0%"
     assert cells["published on"].text == "Here"
@@ -120,6 +123,18 @@ def test_a_transfer_is_found_by_the_corpus_it_comes_from(tmp_path, paper):
     assert rows["Scratch", "far->here", 1.0]["label"] == "scratch"
     assert rows["Scratch", "far->here", 1.0]["difference"] is not None
     assert rows["B", "far->here", 1.0]["because"] == "The run did not ask for 'b'"
+
+
+def test_a_label_that_is_there_from_another_corpus_only_is_not_said_to_be_missing(tmp_path, paper):
+    bench = real_bench(tmp_path, label_fractions=(1.0,))
+    add(bench, "a", source="other")
+    add(bench, "b")
+    relaid(paper, columns=[HERE, {**TRANSFER, "source": "ptbxl"}, UNREAD])
+    rows = rows_of(tables_of(bench)["grid"])
+    assert rows["A", "here", 1.0]["because"] == "Not pre-trained on this corpus in this run"
+    assert rows["A", "far->here", 1.0]["because"] == "Not pre-trained on PTB-XL in this run"
+    assert rows["B", "far->here", 1.0]["because"] == "Not pre-trained on PTB-XL in this run"
+    assert rows["Scratch", "here", 1.0]["because"] == "The run did not ask for 'scratch'"
 
 
 def test_checks_know_the_fit_that_is_judged_from_the_one_it_starts_from(tmp_path, paper):
@@ -228,22 +243,72 @@ def test_sides_stand_in_one_row_each_with_its_entry_and_conditions(tmp_path, pap
     assert row["linear_macro_auroc"] > row["tuned_macro_auroc"]
     assert (row["linear_verdict"], row["tuned_verdict"]) == ("same", "near")
     assert row["tuned_because"] == "Conditions that differ: steps 100 (published: 70)"
-    assert (row["label"], row["linear_published_note"]) == ("a / b", "second-hand")
+    assert (row["linear_label"], row["tuned_label"], row["tuned_title"]) == ("a", "b", "B")
+    assert "label" not in row
+    assert row["linear_published_note"] == "second-hand"
     cells = shown(table, "A")
-    assert cells["of the published number"].text == "second-hand"
-    assert cells["ours"].text == "A / B"
-    assert cells["tuned: published AUROC ×100"].text == "73.3"
+    assert cells["our entry"].text == "A / B"
+    assert cells["tuned: published (second-hand)"].text == "73.3"
+    assert cells["linear: ours"].text == f"{100 * row['linear_macro_auroc']:.1f}"
     assert "labels" not in cells
     ours = rows_of(table)["Unpublished", "here", 1.0]
     assert (ours["linear_published"], ours["linear_verdict"]) == (None, "ours")
     assert ours["tuned_because"] == "The run did not ask for 'nobody'"
-    assert shown(table, "Unpublished")["linear: published AUROC ×100"].text == "–"
+    assert shown(table, "Unpublished")["linear: published (second-hand)"].text == "–"
+
+
+def test_names_of_both_sides_are_cut_to_what_they_share(tmp_path, paper):
+    bench = real_bench(tmp_path, label_fractions=(1.0,))
+    titles = {
+        "a": "CPC, linear, saw tests",
+        "b": "CPC, tuned, saw tests",
+        "c": "Random, linear",
+        "nobody": "Whole",
+    }
+    for label, title in titles.items():
+        add(bench, label, strategy_title=title)
+    table = tables_of(bench)["sides"]
+    assert shown(table, "A")["our entry"].text == "CPC, saw tests"
+    assert shown(table, "Unpublished")["our entry"].text == "Random, linear / Whole"
+
+
+def test_a_control_may_be_about_one_side_only(tmp_path, paper):
+    bench = real_bench(tmp_path, label_fractions=(1.0,))
+    add(bench, "a")
+    assert rows_of(tables_of(bench)["sides"], OURS) == {}
+    add(bench, "scratch")
+    table = tables_of(bench)["sides"]
+    ((place, row),) = rows_of(table, OURS).items()
+    assert place == ("one side", "", 1.0)
+    assert (row["linear_label"], row["linear_verdict"], row["linear_because"]) == ("", "", "")
+    assert (row["tuned_label"], row["tuned_verdict"]) == ("scratch", "ours")
+    assert shown(table, "one side")["linear: verdict"].text == "–"
+
+
+def test_the_caption_names_the_entries_of_all_sides(tmp_path, paper, monkeypatch):
+    bench = real_bench(tmp_path, encoder=EncoderSpec(name="net_s", arguments={"dim": 16}))
+    for label in ("a", "b", "stranger"):
+        add(bench, label)
+    seen = []
+    monkeypatch.setattr(words, "conditions", lambda summary, suite, labels: seen.append(set(labels)) or "")
+    assert set(tables_of(bench)) == {"wider", "sides", "not_run"}
+    assert seen == [{"a"}, {"a", "b"}]
+
+
+def test_of_many_classes_the_rule_of_their_average_stands_in_the_title_alone(tmp_path, paper, monkeypatch):
+    bench = real_bench(tmp_path, label_fractions=(1.0,))
+    add(bench, "a")
+    monkeypatch.setattr(words, "MANY_CLASSES", 1)
+    table = tables_of(bench)["sides"]
+    assert "the mean over the" in table.title
+    assert "both ×100, ours as a mean over seeds" in table.title
+    assert max(len(column.head) for column in table.columns) < 50
 
 
 def test_a_column_of_any_source_takes_the_entry_from_here_first(tmp_path, paper):
     bench = real_bench(tmp_path, label_fractions=(1.0,))
     add(bench, "a", source="far", seeds=1)
-    assert rows_of(tables_of(bench)["sides"])["A", "here", 1.0]["source"] == "far"
+    assert rows_of(tables_of(bench)["sides"])["A", "here", 1.0]["linear_source"] == "far"
     add(bench, "a", seeds=2)
     assert rows_of(tables_of(bench)["sides"])["A", "here", 1.0]["linear_seeds"] == 2
 

@@ -7,6 +7,7 @@ import pytest
 
 from bench.report.layout import GridLayout
 from bench.report.published import grid_numbers, layouts, papers, place_of, published
+from bench.run.suite import load_suite
 
 
 def test_every_row_of_a_grid_points_at_an_entry_on_every_side_or_has_a_reason():
@@ -105,6 +106,23 @@ def test_irregularities_that_the_footnotes_of_clocs_tell_of_are_in_its_numbers()
                 of["BYOL", n.corpus, n.setting].mean,
                 of["BYOL", n.corpus, n.setting].spread,
             )
+
+
+def test_conditions_and_controls_of_the_papers_are_those_of_their_suites():
+    for (paper, _), layout in _grids().items():
+        suite = load_suite(paper, "paper")
+        labels = {entry.label for entry in suite.entries}
+        named = {row.label_of(side) for row in (*layout.rows, *layout.controls) for side in layout.sides} - {
+            ""
+        }
+        assert named <= labels
+    main = layouts("ssl12lead")["main"]
+    assert [row.labels for row in main.controls] == [
+        {"fine-tuned": f"{name}_finetuned_plain"} for name in ("simclr", "byol")
+    ]
+    (own,) = {check.published for check in layouts("clocs")["table9"].checks if check.what == "scaling"}
+    assert own == load_suite("clocs", "paper").input.scaling == "minmax-view"
+    assert not [x for (_, n), x in _grids().items() if any("min-max" in line for line in x.differs)]
 
 
 def test_published_values_of_ssl12lead():

@@ -94,6 +94,7 @@ def test_a_row_that_equals_the_best_has_a_dagger(tmp_path):
     (summary,) = summarise(build_frame(bench.plan, bench.store, 400), MetricViews(bench.store, 400))
     rows = board(summary, bench.plan.suites[0], 400).rows
     assert [row.cells[1].dagger for row in rows] == [False, True]
+    assert [row.cells[1].emphasis for row in rows] == ["", ""]  # nothing is told apart, nothing stands out
     assert [row.data["tie_group"] for row in rows] == ["a", "a"]
 
 

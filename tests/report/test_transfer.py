@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,14 @@ from bench.report.group_views import GroupViews
 from bench.report.summary import Summary, summarise
 from bench.report.table import SIMULATED, to_csv
 from bench.report.tables import CONTROLS, LEAKS, NOTHING, STRATEGIES, TRANSFERS, board, selection
-from bench.report.transfer import FROZEN, TUNED, leak_table, moved, transfer_table, without_overlap
+from bench.report.transfer import (
+    FROZEN,
+    TUNED,
+    leak_table,
+    moved,
+    transfer_table,
+    without_overlap,
+)
 from bench.report.transfer_figure import transfer_matrices
 from bench.report.views import MetricViews
 from bench.run.suite import Suite
@@ -122,17 +131,20 @@ def test_budgets_name_the_row_that_was_pretrained_here(bench, summary, suite):
 def test_transfer_table_by_hand(summary, suite):
     table = transfer_table(summary, suite, 100)
     assert [(block, [row.data["label"] for row in rows]) for block, rows in table.blocks()] == [
-        (FROZEN, ["good", "lost"]),
-        (TUNED, ["good_tuned"]),
+        (FROZEN, ["good", "good", "lost"]),
+        (TUNED, ["good_tuned", "good_tuned"]),
     ]
-    cells, row = _row(table, label="good")
+    assert [row.data["fraction"] for row in table.rows] == [0.1, 1.0, 1.0, 0.1, 1.0]
+    cells, row = _row(table, label="good", fraction=1.0)
+    assert (cells["labels"].text, cells["from scratch"].text) == ("100\u00a0%", "50.0")
     assert [cells[head].text for head in ("pre-trained here", f"on {FAR}")] == ["100.0", "75.0"]
     assert cells[f"{FAR} − here (95\u00a0% interval)"].text == "−25.0 (−25.0 to −25.0)"
     assert cells["here − from scratch (95\u00a0% interval)"].text == "+50.0 (+50.0 to +50.0)"
     assert cells[f"{FAR} − from scratch (95\u00a0% interval)"].text == "+25.0 (+25.0 to +25.0)"
     assert (row.data[f"{FAR}_minus_here"], row.data[f"{FAR}_minus_scratch_low"]) == (-0.25, 0.25)
     assert row.data[f"{FAR}_minus_here_p"] == pytest.approx(2 / 101)
-    assert _row(table, label="good_tuned")[1].data[f"{FAR}_minus_here"] == 0.25
+    assert (row.data["here_low"], row.data[f"{FAR}_high"], row.data["scratch_low"]) == (1.0, 0.75, 0.5)
+    assert _row(table, label="good_tuned", fraction=0.1)[1].data[f"{FAR}_minus_here"] == 0.25
     assert table.title.startswith(SIMULATED)
 
 
@@ -152,8 +164,10 @@ def test_from_scratch_is_of_the_same_label_fractions(tmp_path):
     bench.finish(bench.add("good"), bench.noisy(2, 0))
     bench.finish(bench.move("good", FAR), bench.noisy(2, 1))
     (summary,) = summarise(build_frame(bench.plan, bench.store, 20), MetricViews(bench.store, 20))
-    _, row = _row(transfer_table(summary, bench.plan.suites[0], 20), label="good")
+    table = transfer_table(summary, bench.plan.suites[0], 20)
+    _, row = _row(table, label="good")
     assert row.data["here_minus_scratch"] is None
+    assert "labels" not in {column.head for column in table.columns}  # of one fraction there is no column
     assert row.data[f"{FAR}_minus_here"] is not None
 
 
@@ -233,6 +247,35 @@ def test_matrices_are_drawn_once_an_encoder_and_the_same_every_time(bench, summa
     assert names == ["transfer_net-dim-32", "transfer_net-dim-64"]
 
 
+def test_a_matrix_wraps_its_titles_and_says_once_that_it_is_simulated(summaries, suite, monkeypatch):
+    saved = []
+    monkeypatch.setattr(transfer_figure, "saved", lambda canvas: (saved.append(canvas), (b"", b""))[1])
+    long = replace(
+        summaries[0].entries[0], name="A name that is far too long for the panel that it stands on"
+    )
+    more = (long, *summaries[0].entries[1:])
+    transfer_matrices([replace(summaries[0], entries=more), *summaries[1:]], suite)
+    (canvas,) = saved
+    titles = [ax.get_title(loc="left") for ax in canvas.axes]
+    assert max(len(line) for title in titles for line in title.splitlines()) <= 2.5 * 13
+    assert " ".join(titles[0].split()) == long.name
+    assert not any("SIMULATED" in title for title in titles)
+    assert canvas.get_suptitle() == "SIMULATED DATA"
+    shown = [text.get_text() for text in canvas.axes[0].texts]
+    assert shown == ["100.0", "75.0", "75.0", "100.0"]
+
+
+@pytest.mark.parametrize(
+    ("colour", "expected"),
+    [
+        ((1, 1, 1, 1), "black"), ((0, 0, 0, 1), "white"), ((0.73, 0.67, 0.43, 1), "black"),
+        ((0.0, 0.2, 0.43, 1), "white"), ((0.5, 0.5, 0.47), "black"), ((0.42, 0.42, 0.45), "white"),
+    ],
+)  # fmt: skip
+def test_text_on_a_colour_has_the_more_contrast(colour, expected):
+    assert transfer_figure.ink(colour) == expected
+
+
 def test_more_panels_than_fit_are_counted(summaries, suite, monkeypatch):
     monkeypatch.setattr(transfer_figure, "MOST", 1)
     (figure,) = transfer_matrices(summaries, suite)
@@ -248,7 +291,8 @@ def test_label_efficiency_shows_what_was_pretrained_here_and_transfer_the_rest(s
     assert drawn == ["Good", "Good tuned", "Supervised"]
     drawn.clear()
     figure = transfer_efficiency(summaries[:1], suite)
-    assert drawn == ["Good tuned", f"Good tuned, from {FAR}"]  # fine-tuned ones where there are any
+    # fine-tuned ones where there are any, and what is from scratch
+    assert drawn == ["Good tuned", f"Good tuned, from {FAR}", "Supervised"]
     assert figure.name == "transfer_efficiency"
 
 

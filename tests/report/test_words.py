@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from bench.report import words
+from bench.report.figures import label_efficiency
 from bench.report.frame import build_frame
 from bench.report.summary import Summary, summarise
 from bench.report.tables import board
@@ -98,6 +99,42 @@ def test_axes_of_label_fractions_say_of_what():
         == "labelled share of the training part, % (of what: in the legend)"
     )
     assert words.share_of({"patients", "frames"}) == "share of training frames or training patients"
+
+
+def test_captions_of_curves_say_why_many_labels_can_be_worse_than_chance(tmp_path):
+    bench = make_bench(tmp_path)
+    for fraction in (0.1, 1.0):
+        bench.finish(bench.add("one", fraction), bench.noisy(2, 1))
+    suite = bench.plan.suites[0]
+    (summary,) = _summaries(bench)
+    multi = replace(summary, rows=summary.rows.assign(kind="multi"), total=16)
+    told = "Classes that no labelled record carries are scored all the same; there a row can fall below 50."
+    assert told in label_efficiency([multi], suite).caption
+    for other in (summary, replace(summary, total=16), replace(multi, total=15)):
+        assert told not in label_efficiency([other], suite).caption
+
+
+def test_encoder_of_an_entry_is_that_of_its_first_fit():
+    entries = (
+        {"strategy": "a", "encoder": {"dim": 32}},
+        {"strategy": "finetune", "label": "tuned", "init": "a"},
+        "b",
+        "c",
+    )
+    suite = Suite.model_validate(
+        {
+            "name": "s", "title": "S", "scale": "quick", "seeds": 1, "corpora": USED, "entries": entries,
+            "input": {"rate": 50}, "budget": {"steps": 100, "batch": 32}, "encoders": {"b": {"name": "wide"}},
+            "encoder": {"name": "net", "arguments": {"dim": 64, "width": 8}},
+        }
+    )  # fmt: skip
+    found = [words.encoder_of(suite, label) for label in ("a", "tuned", "b", "c")]
+    assert [(spec.name, spec.arguments) for spec in found] == [
+        ("net", {"dim": 32, "width": 8}),
+        ("net", {"dim": 32, "width": 8}),
+        ("wide", {}),
+        ("net", {"dim": 64, "width": 8}),
+    ]
 
 
 def test_units_and_records_where_each_window_is_judged_by_itself(tmp_path):
