@@ -26,7 +26,7 @@ from bench.run.suite import (
     Entry,
     Suite,
     SuiteError,
-    corpus_use,
+    corpus_uses,
     load_suite,
     sources_of,
     suite_files,
@@ -130,20 +130,25 @@ class Session:
             if found.source is not None and name == "board"
         )
         entries = tuple(e for e in suite.entries if e.label not in {x.label for x in extra})
-        return suite.model_copy(update={"entries": entries + extra, "corpora": self._corpora(suite)})
+        return suite.model_copy(update={"entries": entries + extra, "corpora": self._corpora(suite, name)})
 
-    def _corpora(self, suite: Suite) -> tuple[CorpusUse, ...]:
-        """The corpora asked for, in place of the suite's, with those of its sources that are among them."""
+    def _corpora(self, suite: Suite, name: str) -> tuple[CorpusUse, ...]:
+        """The corpora asked for, in place of the suite's, with those of its sources that are among them.
+
+        Args:
+            name: of the suite as the user gave it, a path maybe.
+        """
         asked, elsewhere = dict.fromkeys(self.options.corpora), dict.fromkeys(self.options.pretrain_on)
         if not (asked or elsewhere):
             return suite.corpora
         scale = self.options.scale
-        uses = [corpus_use(suite.name, scale, c) for c in asked] if asked else list(suite.corpora)
+        found = [use for corpus in asked for use in corpus_uses(name, scale, corpus)]
+        uses = found or list(suite.corpora)
         named = {use.corpus for use in uses}
         sourced = [
             use.model_copy(update={"sources": sources_of(use, named, tuple(elsewhere))}) for use in uses
         ]
-        more = [corpus_use(suite.name, scale, corpus) for corpus in elsewhere if corpus not in named]
+        more = [corpus_uses(name, scale, corpus)[0] for corpus in elsewhere if corpus not in named]
         return (*sourced, *(use.model_copy(update={"evaluate": False, "sources": ()}) for use in more))
 
     def _only(self, files: tuple[Path, ...]) -> frozenset[str] | None:

@@ -49,6 +49,7 @@ def class_colours(count: int) -> list[Any]:
 def saved(canvas: Any) -> tuple[bytes, bytes]:
     """A drawn figure as SVG and as PNG, without dates and versions."""
     svg = _bytes(canvas, "svg", 120, {"Date": None, "Creator": None})
+    canvas.set_layout_engine("none")  # solved once: the second form keeps its places
     return _shortened(svg), _bytes(canvas, "png", 160, {"Software": None})
 
 

@@ -103,6 +103,7 @@ def _score_tables(shown: Shown, suite: Suite, resamples: int) -> tuple[list[Tabl
     full.append(noise_table(shown.noise, suite, resamples) if shown.noise else None)
     by_class = classes(summary, suite)
     details = [cost(summary, suite), *([by_class] if by_class else [])]
-    details += [selection(summary, suite)] if len(summary.fractions) > 1 else []
+    if len(summary.fractions) > 1 and "patients" in summary.fractions_by:
+        details.append(selection(summary, suite))
     details.append(comparisons(summary, suite, resamples))
     return [table for table in full if table], details

@@ -215,7 +215,7 @@ def _letter(group: int) -> str:
 
 def _chosen(suite: Suite) -> str:
     """Whose validation records chose."""
-    if suite.fractions_by == "folds":
+    if suite.fractions_by != "patients":
         return (
             "Everything was chosen on the whole validation part, at every label fraction, by as many steps."
         )
@@ -257,6 +257,8 @@ def _pretrained_elsewhere(summary: Summary) -> str:
 
 def _second_selection(summary: Summary) -> float | None:
     """The smallest label fraction below the headline at which anything was selected on all validation labels."""
+    if "patients" not in summary.fractions_by:
+        return None  # all validation records chose already
     have = {fraction for entry in summary.entries for fraction, chosen in entry.scores if chosen == "all"}
     return min(have - {summary.headline}, default=None)
 

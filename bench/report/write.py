@@ -35,6 +35,9 @@ from bench.run.store import Store
 from bench.run.suite import Suite
 
 _PLANNED = (*(field.name for field in fields(Row)), "status")
+_FILES = "files.txt"
+"""Lists what a report wrote into a suite's folder, so that the next one can remove what it no longer writes."""
+
 _MARKS = ("board.csv", "table1.csv", "no_result.csv")  # a folder with one of them holds tables of a report
 
 
@@ -90,11 +93,24 @@ def write_report(plan: Plan, store: Store, results: Path, resamples: int = 1000)
         name, scale, simulated = place
         suite = next(suite for suite in plan.suites if (suite.name, suite.scale) == (name, scale))
         folder = results / ("simulated" if simulated else "real") / scale / name
+        earlier, own = _listed(folder), []
         for relative, content in _suite_files(plan, store, suite, frames.of(place), resamples):
             _replace(folder / relative, content)
-            written.append(folder / relative)
+            own.append(relative)
+        _replace(folder / _FILES, "".join(f"{name}\n" for name in sorted(own)).encode())
+        for relative in earlier - set(own):
+            (folder / relative).unlink(missing_ok=True)
+        written += [folder / relative for relative in own]
         _remove_stale(folder, {path.parent for path in written})
     return written
+
+
+def _listed(folder: Path) -> set[str]:
+    """What an earlier report wrote here, by its own list; names that lead elsewhere are not believed."""
+    if not (folder / _FILES).is_file():
+        return set()
+    names = (folder / _FILES).read_text().splitlines()
+    return {name for name in names if (folder / name).resolve().is_relative_to(folder.resolve())}
 
 
 def _remove_stale(folder: Path, fresh: Set[Path]) -> None:

@@ -272,6 +272,8 @@ class CellMaker:
         rows, subset = self._subset(entry, at)
         if grouping == "means" and not self._described(rows.labelled):
             raise SkipFraction("no labelled training record has a class, a sex and an age: no set has a mean")
+        if rows.frames is not None and len(rows.frames) < len(self.ground.units(at.lead_set, rows.labelled)):
+            raise SkipFraction("groupings know labels by record, and these were drawn by frame")
         parents = {"embed": self._embed(kind, fit, at.lead_set, rows)}
         cell = GroupCell(
             corpus=self.corpus.fingerprint,

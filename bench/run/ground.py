@@ -129,6 +129,8 @@ class Ground:
     def without_patients_of(self, other: "Ground", rows: Rows, lead_set_name: str) -> Rows:
         """What is left of a fit's records where another corpus's patients are evaluated."""
         clear, parts = self.cleared_for(other), ("train", "labelled", "val", "val_subset")
+        if len(clear) == len(self.corpus.records):
+            return rows
         kept = {part: np.intersect1d(getattr(rows, part), clear) for part in parts}
         if rows.frames is not None:
             owner = instances_of(self.corpus, self.suite.input, lead_set_name).record[rows.frames]

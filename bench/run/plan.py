@@ -10,7 +10,7 @@ from bench.run.ground import Ground
 from bench.run.planned import Plan, Row
 from bench.run.proof import refuse_leaks
 from bench.run.registry import Registry
-from bench.run.suite import CorpusUse, Entry, Suite
+from bench.run.suite import CorpusUse, Entry, Suite, SuiteError
 from bench.train.strategy import Classifier, Strategy
 
 __all__ = ["Plan", "Row", "corpus_id", "make_plan"]
@@ -40,8 +40,45 @@ def make_plan(
             for cells in makers:
                 if cells.use.evaluate:
                     _Expansion(cells, [by_corpus[name] for name in cells.use.sources]).expand()
+    _refuse_twins(plan)
     refuse_leaks(plan)
     return plan
+
+
+def _refuse_twins(plan: Plan) -> None:
+    """Two rows that no table could tell apart would be taken for two seeds of one.
+
+    Raises:
+        SuiteError: there are such; the message names the first.
+    """
+    seen: set[tuple[object, ...]] = set()
+    for row in plan.rows:
+        setting = (
+            row.suite,
+            row.scale,
+            row.corpus,
+            row.task,
+            row.split,
+            row.encoder,
+            row.lead_set,
+            row.eval_lead_set,
+        )
+        place = (
+            *setting,
+            row.label,
+            row.source,
+            row.overlap,
+            row.fraction,
+            row.seed_index,
+            row.grouping,
+            row.noise,
+        )
+        if place in seen:
+            raise SuiteError(
+                f"suite {row.suite!r} asks twice for row {row.label!r} on {row.corpus}, task {row.task}, encoder"
+                f" {row.encoder}: corpora, variants or suites that differ in something no table shows"
+            )
+        seen.add(place)
 
 
 def corpus_id(suite: Suite, use: CorpusUse) -> str:
@@ -86,7 +123,19 @@ class _Expansion:
             first = self.entries[first.init]
         kind = self.cells.found(first).strategy
         moves = entry.transfer != "never" and kind.trained and kind.uses_encoder
+        moves = moves and not self.cells.overlaps(entry, self.entries)
+        for source in self.sources if moves and self.suite.scores else []:
+            self._assert_alike(source)
         return [*([None] if entry.transfer != "only" else []), *(self.sources if moves else [])]
+
+    def _assert_alike(self, source: CellMaker) -> None:
+        """An encoder can move between corpora only if both show it the same kind of input."""
+        for what in ("input", "encoder"):
+            if getattr(source.suite, what) != getattr(self.suite, what):
+                raise SuiteError(
+                    f"suite {self.suite.name!r}: {source.corpus.name} and {self.corpus.name} have each their own"
+                    f" {what}; an encoder of one cannot be evaluated on the other"
+                )
 
     def _evaluations(self, entry: Entry, source: CellMaker | None) -> Iterator[_Evaluation]:
         fractions = entry.fractions or self.suite.label_fractions

@@ -147,7 +147,7 @@ class Suite(_Frozen):
     params: dict[str, dict[str, Any]] = {}
     lead_sets: tuple[str, ...] = ("all-12",)
     eval_lead_sets: tuple[str, ...] = ()
-    label_fractions: tuple[float, ...] = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
+    label_fractions: tuple[float, ...] = Field(default=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0), min_length=1)
     fractions_by: FractionsBy = "patients"
     noise_levels: tuple[int, ...] = ()
     leave_out: tuple[str, ...] = ()
@@ -166,6 +166,10 @@ class Suite(_Frozen):
         for entry in self.entries:
             if entry.init and entry.init not in labels:
                 raise ValueError(f"entry {entry.label!r} starts from {entry.init!r}, which is no entry")
+            if entry.init and (entry.encoder or entry.label in self.encoders):
+                raise ValueError(
+                    f"entry {entry.label!r} has the encoder of what it starts from; give it none"
+                )
             if self._cyclic(entry):
                 raise ValueError(f"entry {entry.label!r} starts from itself")
         for what in ("corpora", "lead_sets", "eval_lead_sets", "label_fractions", "groupings", *_MORE_AXES):
@@ -185,6 +189,10 @@ class Suite(_Frozen):
         gone = [entry.label for entry in self.entries if entry.init in self.leave_out]
         if gone and set(gone) - set(self.leave_out):
             raise ValueError(f"entry {gone[0]!r} starts from one that leave_out names")
+        varied = {name for variant in self.encoder_variants for name in variant}
+        own = [entry.label for entry in self.entries if varied & set(entry.encoder)]
+        if own:
+            raise ValueError(f"entry {own[0]!r} fixes an argument of the encoder that encoder_variants vary")
         if self.encoders and self.encoder_variants:
             raise ValueError(
                 "encoder_variants would not reach the entries that `encoders` names; set one of them"
@@ -266,21 +274,23 @@ def load_suite(name: str, scale: str, overrides: Mapping[str, Any] | None = None
     return suite.model_copy(update={"entries": kept})
 
 
-def corpus_use(name: str, scale: str, corpus: str) -> CorpusUse:
-    """How a suite uses a corpus, real or simulated, at this scale or else at any other.
+def corpus_uses(name: str, scale: str, corpus: str) -> tuple[CorpusUse, ...]:
+    """How a suite uses a corpus, real or simulated, at this scale or else at any other: once for each task.
 
     Raises:
         SuiteError: it runs on neither; the message lists what it runs on.
     """
     scales = _read(name).get("scales", {})
-    ordered = [scales.get(scale, {}), *scales.values()]
-    uses = [use for content in ordered for use in content.get("corpora", [])]
+    ordered = [content.get("corpora", []) for content in (scales.get(scale, {}), *scales.values())]
     base = corpus.removesuffix("-sim")
-    for use in uses:
-        if use["corpus"].removesuffix("-sim") == base:
-            return CorpusUse.model_validate({**use, "corpus": corpus})
-    known = ", ".join(sorted({use["corpus"].removesuffix("-sim") for use in uses}))
-    raise SuiteError(f"suite {name!r} does not run on {corpus!r}; it runs on: {known} (or NAME-sim)")
+    for uses in ordered:
+        own = [use for use in uses if use["corpus"].removesuffix("-sim") == base]
+        if own:
+            return tuple(CorpusUse.model_validate({**use, "corpus": corpus}) for use in own)
+    known = ", ".join(sorted({use["corpus"].removesuffix("-sim") for uses in ordered for use in uses}))
+    raise SuiteError(
+        f"suite {name!r} does not run on {corpus!r}; it runs on: {known}, real or simulated (-sim)"
+    )
 
 
 def sources_of(use: CorpusUse, present: Set[str], asked: tuple[str, ...]) -> tuple[str, ...]:
@@ -289,8 +299,11 @@ def sources_of(use: CorpusUse, present: Set[str], asked: tuple[str, ...]) -> tup
     Args:
         present: corpora that are run.
     """
-    base = {name.removesuffix("-sim"): name for name in sorted(present)}
-    own = [base[name.removesuffix("-sim")] for name in use.sources if name.removesuffix("-sim") in base]
+    own = []
+    for name in use.sources:
+        alike = sorted(other for other in present if other.removesuffix("-sim") == name.removesuffix("-sim"))
+        of_a_kind = [other for other in alike if other.endswith("-sim") == use.corpus.endswith("-sim")]
+        own += of_a_kind or alike
     return tuple(dict.fromkeys(name for name in (*own, *asked) if name != use.corpus))
 
 

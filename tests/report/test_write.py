@@ -226,3 +226,21 @@ def test_every_csv_has_label_and_title(files):
         if path.suffix == ".csv":
             header = path.read_text().splitlines()[0].split(",")
             assert {"label", "title"} <= set(header), path.name
+
+
+def test_what_a_report_no_longer_writes_goes_and_what_is_not_its_own_stays(tmp_path):
+    bench = make_bench(tmp_path, label_fractions=(1.0,))
+    bench.finish(bench.add("simclr"), bench.noisy(2, 0))
+    moved = bench.move("simclr", "far-sim")
+    bench.finish(moved, bench.noisy(2, 1))
+    write_report(bench.plan, bench.store, tmp_path / "results", 50)
+    folder = tmp_path / "results" / "simulated" / "quick" / "board"
+    assert (folder / "transfer.svg").is_file() and (folder / "tiny-sim" / "transfer.csv").is_file()
+    (folder / "mine.txt").write_text("kept")
+    outside = tmp_path / "outside.csv"
+    outside.write_text("kept")
+    (folder / "files.txt").write_text((folder / "files.txt").read_text() + "../../../../outside.csv\n")
+    bench.plan.rows.remove(moved)
+    write_report(bench.plan, bench.store, tmp_path / "results", 50)
+    assert not (folder / "transfer.svg").exists() and not (folder / "tiny-sim" / "transfer.csv").exists()
+    assert (folder / "mine.txt").is_file() and outside.is_file() and (folder / "cells.csv").is_file()

@@ -215,7 +215,7 @@ def test_no_fit_of_any_row_sees_a_record_that_the_row_is_tested_on(met, by):
     corpora = {corpus.fingerprint: corpus for corpus in (met.here, met.there)}
     copies = {0: TEST_ROW, 12: VAL_ROW, 26: TEST_ROW + 10}
     rows = [row for row in plan.rows if row.key]
-    assert len(rows) == 2 * 2 * (2 * 8 - 1) * 2
+    assert len(rows) == 2 * 2 * (8 + 5) * 2
     for row in rows:
         judged = plan.jobs[row.key]
         tested = set(judged.rows.test)

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from bench.run.suite import SuiteError, load_suite, suite_files
+from bench.run.suite import SuiteError, corpus_uses, load_suite, suite_files
 
 BASE = {
     "name": "x",
@@ -104,3 +104,24 @@ def test_variants_come_on_top_of_each_corpus_own_encoder(tmp_path):
         {"name": "net_s", "arguments": {"samples": 100, "dim": 32}},
     ]
     assert [suite.on(use).encoder.arguments["dim"] for use in suite.corpora] == [16, 4]
+
+
+def test_what_starts_from_a_fit_has_its_encoder(tmp_path):
+    own = [{"strategy": "a"}, {"strategy": "a", "label": "b", "init": "a", "encoder": {"dim": 8}}]
+    with pytest.raises(SuiteError, match="'b' has the encoder of what it starts from"):
+        load(tmp_path, entries=own)
+    with pytest.raises(SuiteError, match="fixes an argument of the encoder that encoder_variants vary"):
+        load(tmp_path, entries=[{"strategy": "a", "encoder": {"dim": 8}}], encoder_variants=[{"dim": 4}])
+
+
+def test_every_task_of_a_corpus_is_taken():
+    uses = corpus_uses("ssl12lead", "paper", "ptbxl-sim")
+    assert [use.task for use in uses] == [
+        "all",
+        "diagnostic",
+        "subdiagnostic",
+        "superdiagnostic",
+        "form",
+        "rhythm",
+    ]
+    assert {use.corpus for use in uses} == {"ptbxl-sim"}

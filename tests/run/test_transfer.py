@@ -14,6 +14,7 @@ from bench.report.views import MetricViews
 from bench.run.execute import InlineExecutor, execute
 from bench.run.registry import Registry
 from bench.run.status import Status
+from bench.run.suite import SuiteError
 from bench.run.work import restore
 from bench.train.strategy import Batch, Fields
 from tests.run.conftest import PAIR, one, pick
@@ -298,3 +299,25 @@ def test_a_source_that_failed_blocks_its_rows_elsewhere_and_no_others(pair, tiny
         ("other-sim", ""): Status.BLOCKED,
         ("tiny-sim", "other-sim"): Status.BLOCKED,
     }
+
+
+def test_rows_that_saw_test_ecgs_stay_on_their_corpus(pair):
+    leaking = {"strategy": "noise", "label": "leaking", "overlap": True}
+    rows = pair.plan(entries=[leaking, {"strategy": "finetune", "label": "after", "init": "leaking"}]).rows
+    assert rows and {row.source for row in rows} == {""}
+
+
+@pytest.mark.parametrize(
+    "own",
+    [{"input": {"rate": 50, "window": 60}}, {"encoder": {"name": "resnet1d18", "arguments": {"dim": 16}}}],
+)
+def test_an_encoder_moves_only_between_like_inputs(pair, own):
+    what = next(iter(own))
+    with pytest.raises(SuiteError, match=f"each their own {what}; an encoder of one cannot"):
+        pair.plan(entries=["noise"], corpora=[PAIR[0], {**PAIR[1], **own}])
+
+
+def test_rows_that_no_table_can_tell_apart_are_no_seeds_of_one(pair):
+    twice = [{**PAIR[0], "sources": []}, {**PAIR[0], "sources": [], "budget": {"steps": 3}}]
+    with pytest.raises(SuiteError, match="asks twice for row 'noise' on tiny-sim"):
+        pair.plan(entries=["noise"], corpora=twice)
