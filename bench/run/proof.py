@@ -1,6 +1,7 @@
 """The last look at a plan: no fit of it has seen a patient whom its row is tested on, whatever way it came about."""
 
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 
@@ -22,10 +23,13 @@ def refuse_leaks(plan: Plan) -> None:
         CorpusError: one line that counts the patients and names the first ones.
     """
     corpora = {corpus.fingerprint: corpus for corpus in plan.corpora.values()}
+
+    @cache
+    def part(fingerprint: str, rows: bytes) -> CorpusPart:
+        return CorpusPart(corpora[fingerprint], np.frombuffer(rows, np.int64))
+
     for trained, seen, tested, judged in dict.fromkeys(_pairs(plan)):
-        training = CorpusPart(corpora[trained], np.frombuffer(seen, np.int64))
-        testing = CorpusPart(corpora[tested], np.frombuffer(judged, np.int64))
-        refuse_overlap(audit([training], [testing]))
+        refuse_overlap(audit([part(trained, seen)], [part(tested, judged)]))
 
 
 def _pairs(plan: Plan) -> Iterator[_Pair]:
