@@ -3,6 +3,7 @@
 The optimum is scikit-learn's: minimise the sum of losses plus |W|^2 / (2 C), the intercept unpenalised.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -78,7 +79,7 @@ def log_loss(probabilities: Tensor, targets: Tensor, kind: Literal["single", "mu
 
 
 @dataclass(frozen=True)
-class _Problem:
+class _Problem(ABC):
     """Independent problems, one a row, in coordinates in which their curvature is about one.
 
     Attributes:
@@ -93,9 +94,9 @@ class _Problem:
     penalty: Tensor
     unit: Tensor
 
+    @abstractmethod
     def objective(self, flat: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Value (R,) and gradient (R, Q) of some rows' problems at `flat` (R, Q)."""
-        raise NotImplementedError
 
 
 class _Multinomial(_Problem):
