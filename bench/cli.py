@@ -66,6 +66,20 @@ def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--seeds", type=click.IntRange(1), help="Seed indices, in place of the suite's."),
         click.option(
+            "--lead-set",
+            "lead_sets",
+            multiple=True,
+            help="Train and evaluate with this lead set (`leadboard list` names them), in place of the suite's;"
+            " repeatable. Rows with lead sets of their own keep them.",
+        ),
+        click.option(
+            "--eval-lead-set",
+            "eval_lead_sets",
+            multiple=True,
+            help="Also evaluate what was trained on more leads with this part of them, the others being zero;"
+            " repeatable.",
+        ),
+        click.option(
             "--records",
             type=click.IntRange(60),
             default=1500,

@@ -48,6 +48,8 @@ class Options:
     data: Path | None = None
     strategies: tuple[str, ...] = ()
     seeds: int | None = None
+    lead_sets: tuple[str, ...] = ()
+    eval_lead_sets: tuple[str, ...] = ()
     records: int = 1500
     store: Path = Path("store")
     results: Path = Path("results")
@@ -117,7 +119,8 @@ class Session:
         return suites
 
     def _suite(self, name: str, files: tuple[Path, ...]) -> Suite:
-        overrides = {"seeds": self.options.seeds} if self.options.seeds else {}
+        asked = {name: getattr(self.options, name) for name in ("seeds", "lead_sets", "eval_lead_sets")}
+        overrides = {name: value for name, value in asked.items() if value}
         suite = load_suite(name, self.options.scale, overrides)
         extra = tuple(
             Entry(

@@ -55,6 +55,7 @@ def tiny_corpus(
     table["part"] = PARTS[codes % 5]
     for column in ATTRIBUTES:
         table[column] = np.where(fast, 150.0, 60.0) + rng.normal(0, 5, records)
+    table["height"], table["weight"] = rng.normal(170, 8, records), rng.normal(75, 9, records)
     table["path"] = ""
     labels = [(r, "rhythm", "fast" if f else "slow") for r, f in zip(table["record"], fast, strict=True)]
     for i, record in enumerate(table["record"]):
@@ -109,6 +110,7 @@ def other_corpus(
         {"record": [ids.format(i) for i in rows], "patient": [f"x{i // 2:03d}" for i in rows]}
     )
     table = table.assign(age=50.0, sex="female", source="other", fold=0, part=part, path="")
+    table = table.assign(height=165.0, weight=60.0)
     table = table.assign(**dict.fromkeys(ATTRIBUTES, 60.0))
     labels = [(record, "pace", PACE.classes[k]) for record, k in zip(table["record"], pace, strict=True)]
     labels += [(table["record"][i], "side", SIDE.classes[i % 2]) for i in rows if i // 2 % 2 == 0]

@@ -63,16 +63,7 @@ class CorpusPart:
         return np.concatenate([np.empty((0, 2, BINS.stop - BINS.start), np.complex64), *blocks])
 
     def _spectra(self, rows: np.ndarray) -> np.ndarray:
-        length = SECONDS * self.corpus.rate
-        windows = np.zeros((len(rows), length, 2), np.float32)
-        for window, row in zip(windows, rows, strict=True):
-            signal = self._signal(row)[:length, :2].astype(np.float32)
-            window[: len(signal)] = (signal - signal.mean(axis=0)) * _fade(len(signal), self.corpus.rate)[
-                :, None
-            ]
-        lines = rfft(windows, axis=1)[:, BINS].transpose(0, 2, 1)
-        norm = np.linalg.norm(lines, axis=2, keepdims=True)
-        return np.divide(lines, norm, out=np.zeros_like(lines), where=norm > 0)
+        return signatures([self._signal(row) for row in rows], self.corpus.rate)
 
     def _signal(self, row: int) -> np.ndarray:
         return self.corpus.signals[self._starts[row] : self._starts[row] + self._lengths[row]]
@@ -104,6 +95,54 @@ class Overlap:
     def patients(self) -> list[str]:
         """Ids of the test patients, sorted."""
         return sorted(set(self.pairs["patient_b"]))
+
+
+def signatures(signals: Sequence[np.ndarray], rate: float) -> np.ndarray:
+    """What survives another rate, filter, gain or start of a recording.
+
+    Args:
+        signals: of n records, (samples, at least 2) each, leads I and II first, in any unit.
+        rate: Hz; below 25 Hz nothing can be compared.
+
+    Returns:
+        (n, 2, lines) complex64: the spectrum of either lead, of unit norm; zeros for one that never moves.
+    """
+    length = round(SECONDS * rate)
+    if length // 2 < BINS.stop:
+        return np.zeros((len(signals), 2, BINS.stop - BINS.start), np.complex64)
+    windows = np.zeros((len(signals), length, 2), np.float32)
+    for window, signal in zip(windows, signals, strict=True):
+        start = signal[:length, :2].astype(np.float32)
+        start -= 0  # so that a flat lead is exactly zero, whatever its level
+        window[: len(start)] = (start - start.mean(axis=0)) * _fade(len(start), rate)[:, None]
+    lines = rfft(windows, axis=1)[:, BINS].transpose(0, 2, 1)
+    norm = np.linalg.norm(lines, axis=2, keepdims=True)
+    return np.divide(lines, norm, out=np.zeros_like(lines), where=norm > 0)
+
+
+def agreement(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Correlation of each record of one list with its partner in another, as `MATCH` judges it.
+
+    Args:
+        a: (n, 2, lines) `signatures`.
+        b: (n, 2, lines) those of the partners.
+
+    Returns:
+        (n,) over the leads that move in both; NaN where none does.
+    """
+    result = np.full(len(a), np.nan)
+    moves = a.any(axis=2) & b.any(axis=2)
+    for leads in np.unique(moves, axis=0):
+        here = np.flatnonzero((moves == leads).all(axis=1))
+        for start in range(0, len(here) if leads.any() else 0, _ROWS):
+            rows = here[start : start + _ROWS]
+            result[rows] = _correlation(a[rows][:, leads], b[rows][:, leads])
+    return result
+
+
+def alike(a: np.ndarray, b: np.ndarray) -> pd.DataFrame:
+    """Every pair of one recording among `signatures` (n, 2, lines) and (m, 2, lines): columns a, b, correlation."""
+    return _alike(a, b)[["a", "b", "correlation"]].reset_index(drop=True)
 
 
 def audit(training: Sequence[CorpusPart], testing: Sequence[CorpusPart]) -> list[Overlap]:
@@ -188,6 +227,8 @@ def _persons(corpus: PreparedCorpus, homes: dict[str, PreparedCorpus]) -> np.nda
     person = corpus.name + "/" + patient
     if corpus.simulated:
         return person.to_numpy(object)
+    known = record.str.fullmatch(r"HR\d+") & patient.str.fullmatch(r"\d+")  # by PTB-XL's own table
+    person = person.mask(known, f"{HOMES['HR']}/" + patient)
     for prefix, name in HOMES.items():
         if name in homes and name != corpus.name:
             number = record.str.extract(rf"^{prefix}0*(\d+)$", expand=False)
@@ -292,7 +333,7 @@ def _pearson(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.divide((a * b).sum(axis=-1), size, out=np.zeros(size.shape), where=size > 0)
 
 
-def _fade(length: int, rate: int) -> np.ndarray:
+def _fade(length: int, rate: float) -> np.ndarray:
     """(length,) weights with raised-cosine edges."""
     from_edge = np.minimum(np.arange(length), np.arange(length)[::-1]) + 0.5
     return np.asarray(0.5 - 0.5 * np.cos(np.pi * np.minimum(from_edge / (_EDGE * rate), 1)))

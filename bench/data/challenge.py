@@ -13,6 +13,9 @@ from pathlib import Path
 from bench.data.corpus import CorpusError, Note
 
 _COMMENT = re.compile(r"^[ \t]*#[ \t]*(age|sex|dx)[ \t]*:[ \t]*(.*?)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
+PTBXL_TABLE = "ptbxl_database.csv"
+"""A folder that holds it is PTB-XL as PhysioNet publishes it, with signals of its own."""
+
 _LOWER_CASE_UNIT = re.compile(r"^[^#\n]*/mv\s", re.MULTILINE)
 _SEXES = {"male": "male", "m": "male", "female": "female", "f": "female"}
 
@@ -79,6 +82,12 @@ def _header_files(root: Path, notes: list[Note]) -> Iterator[tuple[Path, str]]:
     """Every header with its record id, folder by folder; signal files without header are noted."""
     for folder, names, files in os.walk(root):
         names.sort()
+        if PTBXL_TABLE in files and folder != str(root):
+            names.clear()
+            notes.append(
+                Note("", "note", f"{os.path.relpath(folder, root)} is PTB-XL itself, no part of this corpus")
+            )
+            continue
         stems = {name[:-4] for name in files if name.endswith(".hea")}
         orphans = {name[:-4] for name in files if name.endswith(".mat")} - stems
         for stem in sorted(stems):

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.data.challenge import ChallengeHeader, enumerate_ids, missing_notes, scan_challenge
+from bench.data.challenge_classes import SCORED, count_positives, published_positives, scored
+from bench.data.challenge_patients import find_patients, ptbxl_table
 from bench.data.corpus import (
     CorpusError,
     CorpusIndex,
@@ -93,9 +95,10 @@ def source_of(record: str, path: str = "") -> str:
 class CincReader:
     """Reads the Challenge's training data, any sources of it.
 
-    Tasks, both multi: `snomed`, every code in `#Dx`, classes sorted; and where there are records of CPSC 2018,
-    `cpsc9`, of these alone: PhysioNet 2020's nine labels (`CPSC9`). No patient ids are published: each record is
-    its own patient.
+    Tasks, all multi: `snomed`, every code in `#Dx`, classes sorted; `scored26`, the 26 classes the Challenge scores
+    (`challenge_classes`), for which every record is labelled; and where there are records of CPSC 2018, `cpsc9`, of
+    these alone: PhysioNet 2020's nine labels (`CPSC9`). Patients are known for PTB-XL's records, where PTB-XL's table
+    lies with them or beside (`challenge_patients`); each other record is its own patient.
 
     Attributes:
         sources: source databases to read, of `SOURCES`; none named: all, and records of unknown source too.
@@ -121,9 +124,13 @@ class CincReader:
             Note(record, "note", "neither id nor folder tells its source database") for record in unknown
         ]
         notes += missing_notes(ages, sexes)
+        mark = simulation(root)
+        patients = [header.record for header in headers]
+        if not mark:
+            patients, said = find_patients(headers, sources, root)
+            notes += said + _census(headers, sources)
         cpsc = [header for header, source in zip(headers, sources, strict=True) if source == "cpsc"]
         notes += _strange_codes(cpsc)
-        mark = simulation(root)
         name = mark.get("name", self.name)
         return CorpusIndex(
             name=name,
@@ -131,6 +138,7 @@ class CincReader:
             records=record_table(
                 {
                     "record": [header.record for header in headers],
+                    "patient": patients,
                     "age": ages,
                     "sex": sexes,
                     "source": sources,
@@ -149,6 +157,11 @@ class CincReader:
     def read(self, root: Path, path: str) -> RawRecord:
         """Read one record; see `Reader.read`."""
         return read_wfdb(root / path)
+
+    def beside(self, root: Path) -> tuple[Path, ...]:
+        """Files outside the folder that the index depends on; see `prepare.ReadsBeside`."""
+        table = None if self.sources and "ptbxl" not in self.sources else ptbxl_table(root)
+        return () if table is None else (table,)
 
     def _scan(self, root: Path) -> tuple[list[ChallengeHeader], list[Note]]:
         """The headers of the wanted sources, with their notes."""
@@ -181,23 +194,52 @@ class CincReader:
 
 
 def _known_age(header: ChallengeHeader, source: str) -> float:
-    """Ningbo writes 0 for an age nobody knows."""
-    return float("nan") if source == "ningbo" and header.age == 0 else header.age
+    """Ningbo writes 0 for an age nobody knows, PTB-XL 300 for one above 89."""
+    if source == "ningbo" and header.age == 0:
+        return float("nan")
+    return 90.0 if source == "ptbxl" and header.age == 300 else header.age
+
+
+def _census(headers: Sequence[ChallengeHeader], sources: Sequence[str]) -> list[Note]:
+    """Which source databases are complete, and whether these have the published positives of the scored classes."""
+    counts = Counter(source for source in sources if source in SOURCES)
+    whole = [source for source in SOURCES if counts[source] == SOURCES[source]]
+    parts = [
+        f"{name} {counts[name]:,} of {SOURCES[name]:,}"
+        for name in SOURCES
+        if 0 < counts[name] != SOURCES[name]
+    ]
+    notes = [Note("", "note", f"source databases in part: {', '.join(parts)}")] if parts else []
+    for source in whole:
+        theirs = (header.codes for header, own in zip(headers, sources, strict=True) if own == source)
+        found, published = count_positives(theirs), published_positives(source)
+        others = [
+            f"{name} {found[name]:,} (published: {published[name]:,})"
+            for name in SCORED
+            if found[name] != published[name]
+        ]
+        what = f"other positives than published: {', '.join(others)}" if others else "positives as published"
+        notes.append(Note("", "note", f"{source} is complete, {counts[source]:,} records; {what}"))
+    return notes
 
 
 def _labels(
     headers: Iterable[ChallengeHeader], cpsc: Iterable[ChallengeHeader]
 ) -> Iterator[tuple[str, str, str]]:
-    """(record, task, label) of both tasks."""
+    """(record, task, label) of every task."""
     for header in headers:
         yield from ((header.record, "snomed", code) for code in header.codes)
+        yield from ((header.record, "scored26", name) for name in scored(header.codes))
     for header in cpsc:
         yield from ((header.record, "cpsc9", CPSC9[code]) for code in header.codes if code in CPSC9)
 
 
 def _tasks(headers: Iterable[ChallengeHeader], cpsc: Sequence[ChallengeHeader]) -> dict[str, Task]:
     codes = {code for header in headers for code in header.codes}
-    tasks = {"snomed": Task("snomed", "multi", tuple(sorted(codes)))}
+    tasks = {
+        "snomed": Task("snomed", "multi", tuple(sorted(codes))),
+        "scored26": Task("scored26", "multi", tuple(SCORED), every=True),
+    }
     return tasks | ({"cpsc9": Task("cpsc9", "multi", tuple(CPSC9.values()))} if cpsc else {})
 
 

@@ -3,6 +3,7 @@
 Every repair is reported; what cannot be repaired is a CorpusError, its message the quality report's line.
 """
 
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -21,9 +22,25 @@ FULL_SCALE = 32_767
 FILTER_ORDER = 3
 
 
+@dataclass(frozen=True, eq=False)
+class Conditioned:
+    """One record as it is stored, and what storing it takes away.
+
+    Attributes:
+        signal: (samples, 12) int16 microvolts at the stored rate.
+        native_rate: Hz of the record as read.
+        native_mean: (12,) float32 microvolts: each lead's mean as read and repaired, before resampling and filter.
+            In the Challenge's files, 1000 units a millivolt, it is the mean of the stored numbers.
+    """
+
+    signal: np.ndarray
+    native_rate: float
+    native_mean: np.ndarray
+
+
 def condition(
     record: str, raw: RawRecord, rate: int, band: Band | None = None
-) -> tuple[np.ndarray, list[Note]]:
+) -> tuple[Conditioned, list[Note]]:
     """Repair, resample, filter and quantise one record, in this order.
 
     Args:
@@ -33,12 +50,13 @@ def condition(
         band: low and high edge in Hz of a zero-phase Butterworth band-pass of order 3; None: no filter.
 
     Returns:
-        (samples', 12) int16 microvolts, and what was repaired or is worth knowing.
+        What to store, (samples', 12), and what was repaired or is worth knowing.
 
     Raises:
         CorpusError: the record must be rejected; the message says why.
     """
     signal, notes = examine(record, raw)
+    mean = (signal.mean(axis=0, dtype=np.float64) * 1000).astype(np.float32)
     signal = resample(signal, raw.rate, rate)
     if band is not None:
         signal = band_pass(signal, rate, band)
@@ -48,7 +66,8 @@ def condition(
         leads = _leads(np.any(clipped, axis=0))
         reason = f"{int(clipped.sum()):,} samples beyond 32.767 mV clipped in {leads}"
         notes.append(Note(record, "repaired", reason))
-    return np.clip(microvolts, -FULL_SCALE, FULL_SCALE).astype(np.int16), notes
+    stored = np.clip(microvolts, -FULL_SCALE, FULL_SCALE).astype(np.int16)
+    return Conditioned(stored, float(raw.rate), mean), notes
 
 
 def examine(record: str, raw: RawRecord) -> tuple[np.ndarray, list[Note]]:

@@ -30,9 +30,13 @@ ATTRIBUTES: tuple[str, ...] = (
 )
 """The eleven machine measurements of Chapman's Diagnostics.xlsx: bpm, ms, degrees, beats, samples at 500 Hz."""
 
-RECORD_COLUMNS = ("record", "patient", "age", "sex", "source", "fold", "part", *ATTRIBUTES)
-"""Columns of every record table. `record`, `patient`, `source` str; `age` years or NaN; `sex` 'male', 'female' or '';
-`fold` int, 0 = none; `part` the corpus's official split: 'train', 'val', 'test' or '' (in none)."""
+RECORD_COLUMNS = (
+    *("record", "patient", "age", "sex", "height", "weight", "source", "fold", "part"),
+    *ATTRIBUTES,
+)
+"""Columns of every record table. `record`, `patient`, `source` str; `age` years, `height` cm, `weight` kg, or NaN;
+`sex` 'male', 'female' or ''; `fold` int, 0 = none; `part` the corpus's official split: 'train', 'val', 'test' or ''
+(in none)."""
 
 
 RATES = (1, 100_000)
@@ -50,11 +54,13 @@ class Task:
     Attributes:
         kind: 'single' (exactly one class a record) or 'multi' (any number, at least one).
         classes: class names in the order of the target columns.
+        every: all records of the corpus are labelled; one that carries none of the classes is negative in all.
     """
 
     name: str
     kind: Literal["single", "multi"]
     classes: tuple[str, ...]
+    every: bool = False
 
 
 @dataclass(frozen=True)
@@ -156,7 +162,7 @@ def record_table(columns: Mapping[str, Iterable[Any]]) -> pd.DataFrame:
     for name in RECORD_COLUMNS:
         if name not in table:
             table[name] = unknown.get(name, float("nan"))
-    types = {"age": "float64", "fold": "int64"} | dict.fromkeys(ATTRIBUTES, "float64")
+    types = {"fold": "int64"} | dict.fromkeys(("age", "height", "weight", *ATTRIBUTES), "float64")
     text = [name for name in RECORD_COLUMNS if name not in types]
     table = table.astype(types | dict.fromkeys(text, "object"))
     return table[[*RECORD_COLUMNS, *(name for name in table if name not in RECORD_COLUMNS)]]
@@ -187,7 +193,8 @@ class PreparedCorpus:
         folder: where signals.npy, records.parquet, labels.parquet, corpus.json and quality.csv lie.
         fingerprint: SHA-256 over signals, records, labels, tasks, rate and filter: equal data, equal fingerprint.
         rate: Hz.
-        records: `RECORD_COLUMNS` plus offset, length (samples), mean and sd (12 floats each, millivolts).
+        records: `RECORD_COLUMNS` plus offset, length (samples), mean and sd (12 floats each, millivolts), and of the
+            record before resampling and filter native_rate (Hz) and native_mean (12 float32, microvolts).
     """
 
     folder: Path
@@ -216,7 +223,8 @@ class PreparedCorpus:
                 f"no prepared corpus at {folder}; run `leadboard run` or prepare it again"
             ) from None
         header["tasks"] = {
-            t["name"]: Task(t["name"], t["kind"], tuple(t["classes"])) for t in header.pop("tasks")
+            t["name"]: Task(t["name"], t["kind"], tuple(t["classes"]), t.get("every", False))
+            for t in header.pop("tasks")
         }
         header["band"] = tuple(header["band"]) if header["band"] else None
         return cls(folder=folder, **header)
@@ -268,7 +276,8 @@ class PreparedCorpus:
 
         Args:
             task: a name in `tasks`.
-            records: record ids; default all. Records without any label of the task are left out.
+            records: record ids; default all. Records without any label of the task are left out, unless the task
+                labels every record.
 
         Returns:
             Index record (in the corpus's order), one int8 column a class in the task's order.
@@ -291,5 +300,6 @@ class PreparedCorpus:
         rows = self.labels[self.labels["task"] == task.name]
         wide = pd.crosstab(rows["record"], rows["label"]).clip(upper=1)
         wide = wide.reindex(columns=list(task.classes), fill_value=0).astype("int8")
-        present = [record for record in self.records["record"] if record in wide.index]
-        return wide.loc[present].rename_axis(index="record", columns=None)
+        ids = self.records["record"]
+        present = ids if task.every else ids[ids.isin(wide.index)]
+        return wide.reindex(present.to_numpy(), fill_value=0).rename_axis(index="record", columns=None)

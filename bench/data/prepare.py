@@ -16,24 +16,32 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
-import numpy as np
-
-from bench.data.condition import Band, condition
+from bench.data.condition import Band, Conditioned, condition
 from bench.data.corpus import CorpusError, Note, PreparedCorpus, Reader, rejection
 from bench.data.writer import PreparedWriter
 
 Progress = Callable[[int, int], None]
 Job = tuple[str, str]
 """Record id and path."""
-Outcome = tuple[str, np.ndarray | None, list[Note]]
-"""Record id, (samples, 12) int16 microvolts or None when rejected, notes."""
+Outcome = tuple[str, Conditioned | None, list[Note]]
+"""Record id, what to store or None when rejected, notes."""
 
 _CHUNK = 16
 """Records a worker does at a time: long enough to hide the call, short enough for half-hour records."""
 
 _WORTH_A_WORKER_S = 3.0
 """Seconds of work that pay for another process, which spends most of a second on imports."""
+
+
+@runtime_checkable
+class ReadsBeside(Protocol):
+    """A reader whose index also depends on files outside the corpus's folder."""
+
+    def beside(self, root: Path) -> tuple[Path, ...]:
+        """These files, as far as they are there."""
+        ...
 
 
 def prepare(
@@ -71,8 +79,10 @@ def prepare(
     index = reader.index(root)
     jobs = list(zip(index.records["record"], index.records["path"], strict=True))
     with PreparedWriter(index, folder, rate, band) as writer:
-        for done, (record, signal, notes) in enumerate(_outcomes(reader, root, jobs, rate, band, workers), 1):
-            writer.add(record, signal, notes)
+        for done, (record, conditioned, notes) in enumerate(
+            _outcomes(reader, root, jobs, rate, band, workers), 1
+        ):
+            writer.add(record, conditioned, notes)
             if progress:
                 progress(done, len(jobs))
         writer.refuse_above(max_bad)
@@ -82,7 +92,8 @@ def prepare(
 def prepared_folder(reader: Reader, root: Path, out_dir: Path, rate: int, band: Band | None = None) -> Path:
     """Where a source's prepared corpus lies: its name derives from files, reader, parameters and code.
 
-    Looks at names, sizes and times of the files below `root`, never into them.
+    Looks at names, sizes and times of the files below `root` and of those the reader reads beside it, never into
+    them.
 
     Raises:
         CorpusError: no such folder.
@@ -90,6 +101,8 @@ def prepared_folder(reader: Reader, root: Path, out_dir: Path, rate: int, band: 
     if not root.is_dir():
         raise CorpusError(f"no folder {root}; give the folder that holds the corpus")
     facts: list[object] = [repr(reader), str(root.resolve()), _files_signature(root, out_dir), rate, band]
+    if isinstance(reader, ReadsBeside):
+        facts.append([[str(path), *_file_facts(str(path))] for path in reader.beside(root)])
     facts.append(_code_signature(reader))
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
     name = type(reader).__name__.removesuffix("Reader").lower()
@@ -193,7 +206,7 @@ def _process(reader: Reader, root: Path, rate: int, band: Band | None, jobs: Seq
 def _process_one(reader: Reader, root: Path, rate: int, band: Band | None, job: Job) -> Outcome:
     record, path = job
     try:
-        signal, notes = condition(record, reader.read(root, path), rate, band)
+        conditioned, notes = condition(record, reader.read(root, path), rate, band)
     except Exception as error:  # a damaged file may raise anything; it must not end the preparation
         return record, None, [rejection(record, error)]
-    return record, signal, notes
+    return record, conditioned, notes

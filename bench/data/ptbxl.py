@@ -48,6 +48,9 @@ CITATION = (
 )
 
 _COLUMNS = ("ecg_id", "patient_id", "age", "sex", "scp_codes", "strat_fold", "filename_lr", "filename_hr")
+_SIZES = ("height", "weight")
+"""Columns in cm and kg, empty for most records; a table without them is read all the same."""
+
 _STATEMENT_COLUMNS = ("diagnostic", "form", "rhythm", "diagnostic_class", "diagnostic_subclass")
 _REMEDY = "PTB-XL has it at its root"
 SECONDS = 10
@@ -122,7 +125,11 @@ class PtbxlReader:
 def _read_database(path: Path, notes: list[Note]) -> pd.DataFrame:
     """ptbxl_database.csv, its numbers numeric; an id that is no whole number is NaN."""
     table = read_table(path, _COLUMNS, _REMEDY)
-    coerce_numbers(table, ("patient_id", "age", "sex", "strat_fold", "ecg_id"), "ecg_id", notes)
+    for name in _SIZES:
+        table[name] = table.get(name, float("nan"))
+    coerce_numbers(table, ("patient_id", "age", "sex", *_SIZES, "strat_fold", "ecg_id"), "ecg_id", notes)
+    for name in _SIZES:
+        table[name] = table[name].where(table[name] > 0)
     for name in ("ecg_id", "patient_id", "strat_fold"):
         table[name] = table[name].where(table[name] % 1 == 0)
     return table
@@ -205,6 +212,8 @@ def _records(table: pd.DataFrame, source: str) -> pd.DataFrame:
             "patient": table["patient_id"].astype(int).astype(str),
             "age": table["age"].replace(300, 90),
             "sex": table["sex"].map({0: "male", 1: "female"}).fillna(""),
+            "height": table["height"],
+            "weight": table["weight"],
             "source": [source] * len(table),
             "fold": fold,
             "part": fold.map({9: "val", 10: "test"}).fillna("train"),

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from bench.data.corpus import CorpusError
 
@@ -32,17 +32,33 @@ class SplitSpec(BaseModel, frozen=True, extra="forbid"):
         kind: 'official' (the corpus's own parts) or 'stratified' (by patient and the patient's rarest class).
         seed: of the stratified draw; the official split ignores it.
         shares: of the patients of each stratum in train, val and test.
+        by_source: stratified also by the source database of the patient's records.
+        only_train: source databases whose patients are wholly in train, and not in the draw: those that do not
+            publish which records are one patient's.
     """
 
     kind: Literal["official", "stratified"]
     seed: int = Field(default=0, ge=0)
     shares: tuple[float, float, float] = (0.6, 0.2, 0.2)
+    by_source: bool = False
+    only_train: tuple[str, ...] = ()
 
     def title(self) -> str:
-        """As tables name it: 'official', or 'stratified 60/20/20, seed 0'."""
+        """As tables name it: 'official', or 'stratified 80/10/10 by source, ptb only in train, seed 0'."""
         if self.kind == "official":
             return self.kind
-        return f"{self.kind} {'/'.join(f'{100 * share:g}' for share in self.shares)}, seed {self.seed}"
+        shares = "/".join(f"{100 * share:g}" for share in self.shares)
+        source = " by source" if self.by_source else ""
+        alone = f", {' and '.join(self.only_train)} only in train" if self.only_train else ""
+        return f"{self.kind} {shares}{source}{alone}, seed {self.seed}"
+
+    @model_validator(mode="after")
+    def _drawn(self) -> "SplitSpec":
+        if self.kind == "official" and (self.by_source or self.only_train):
+            raise ValueError(
+                "by_source and only_train are of the stratified split; the official one is not drawn"
+            )
+        return self
 
     @field_validator("shares")
     @classmethod
@@ -89,7 +105,7 @@ def make_split(records: pd.DataFrame, targets: pd.DataFrame, spec: SplitSpec) ->
     in val or test, and one of val whose patient is also in test, is left out; `Split.notes` counts them.
 
     Args:
-        records: columns record, patient and, for the official split, part.
+        records: columns record, patient and, for the official split, part; source where the spec names any.
         targets: index record, one 0/1 column a class: the records labelled for the task, as
             `PreparedCorpus.targets` gives them.
         spec: what split.
@@ -100,7 +116,7 @@ def make_split(records: pd.DataFrame, targets: pd.DataFrame, spec: SplitSpec) ->
     if spec.kind == "official":
         assigned, notes = _official(records)
     else:
-        assigned, notes = _stratified(records, targets, spec), ()
+        assigned, notes = _stratified(records, targets, spec)
     labelled = records["record"].isin(targets.index).to_numpy()
     parts = {part: np.flatnonzero((assigned == part) & labelled) for part in PARTS}
     for part, rows in parts.items():
@@ -129,15 +145,29 @@ def _official(records: pd.DataFrame) -> tuple[np.ndarray, tuple[str, ...]]:
     return assigned, tuple(sorted(notes))
 
 
-def _stratified(records: pd.DataFrame, targets: pd.DataFrame, spec: SplitSpec) -> np.ndarray:
-    """The part of each record; patients without any label are a stratum of their own."""
-    every = targets.reindex(records["record"], fill_value=0).to_numpy()
-    position = _positions(rarest_class(records["patient"].to_numpy(), every), (spec.seed, _SPLIT_DRAW))
+def _stratified(
+    records: pd.DataFrame, targets: pd.DataFrame, spec: SplitSpec
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The part of each record, and a note for each source that is wholly in train.
+
+    Patients without any label are a stratum of their own; a patient of several sources is of the first by name.
+    """
+    patients = records["patient"].to_numpy()
+    strata = rarest_class(patients, targets.reindex(records["record"], fill_value=0).to_numpy())
+    if spec.by_source:
+        source = records["source"].groupby(patients).min().loc[strata.index]
+        strata = source + "/" + strata.astype(str)
+    notes = []
+    for alone in spec.only_train:
+        theirs = records["source"].to_numpy() == alone
+        strata = strata.drop(np.unique(patients[theirs]), errors="ignore")
+        notes.append(f"{int(theirs.sum()):,} records of {alone} only in train")
+    position = _positions(strata, (spec.seed, _SPLIT_DRAW))
     train, val = spec.shares[0], spec.shares[0] + spec.shares[1]
     part = pd.Series(
         np.select([position <= train, position <= val], ["train", "val"], "test"), position.index
     )
-    return records["patient"].map(part).to_numpy(str)
+    return records["patient"].map(part).fillna("train").to_numpy(str), tuple(notes)
 
 
 def _fingerprint(records: pd.Series, assigned: np.ndarray) -> str:

@@ -17,7 +17,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from bench.data.condition import Band, condition
+from bench.data.condition import Band, Conditioned, condition
 from bench.data.corpus import (
     RECORD_COLUMNS,
     CorpusError,
@@ -73,18 +73,19 @@ class PreparedWriter:
         finally:
             shutil.rmtree(self._aside, ignore_errors=True)
 
-    def add(self, record: str, signal: np.ndarray | None, notes: Iterable[Note] = ()) -> None:
+    def add(self, record: str, conditioned: Conditioned | None, notes: Iterable[Note] = ()) -> None:
         """Take the next record of the index.
 
         Args:
             record: its id.
-            signal: (samples, 12) int16 microvolts at the corpus's rate; None: rejected, as a note says.
+            conditioned: the record at the corpus's rate; None: rejected, as a note says.
             notes: what was found and done while reading it.
         """
         self.notes.extend(notes)
-        if signal is None:
+        if conditioned is None:
             self.rejected += 1
             return
+        signal = conditioned.signal
         content = np.ascontiguousarray(signal, dtype="<i2").tobytes()
         digest = hashlib.sha256(content).digest()
         first = self._first_with.setdefault(digest, record)
@@ -93,7 +94,14 @@ class PreparedWriter:
         self._digest.update(digest)
         self._file.write(content)
         self._rows.append(
-            {"record": record, "offset": self._samples, "length": len(signal), **_moments(signal)}
+            {
+                "record": record,
+                "offset": self._samples,
+                "length": len(signal),
+                **_moments(signal),
+                "native_rate": conditioned.native_rate,
+                "native_mean": conditioned.native_mean,
+            }
         )
         self._samples += len(signal)
 
@@ -157,7 +165,7 @@ class PreparedWriter:
         return PreparedCorpus.open(self.folder)
 
     def _record_table(self) -> pd.DataFrame:
-        """`RECORD_COLUMNS` of the records kept, with offset, length, mean and sd."""
+        """`RECORD_COLUMNS` of the records kept, and what was found while writing them."""
         known = self.index.records[list(RECORD_COLUMNS)]
         table = known.merge(pd.DataFrame(self._rows), on="record", validate="one_to_one")
         if table["record"].tolist() != [row["record"] for row in self._rows]:
@@ -231,14 +239,16 @@ def _fingerprint(
 ) -> str:
     """SHA-256 over everything a result can depend on, in a text form that no library version changes.
 
-    Mean and SD follow from the signals and stay out: their last bit may differ between machines.
+    Mean and SD follow from the signals and stay out: their last bit may differ between machines. So may the native
+    mean's.
     """
     digest = hashlib.sha256(signals.encode())
     kinds = [
-        [task.name, task.kind, list(task.classes)] for task in sorted(tasks.values(), key=lambda t: t.name)
+        [task.name, task.kind, list(task.classes), task.every]
+        for task in sorted(tasks.values(), key=lambda t: t.name)
     ]
     digest.update(json.dumps([kinds, parameters], sort_keys=True).encode())
-    table = records[[*RECORD_COLUMNS, "offset", "length"]]
+    table = records[[*RECORD_COLUMNS, "offset", "length", "native_rate"]]
     for row in zip(*(table[name].tolist() for name in table), strict=True):
         digest.update(json.dumps([None if value != value else value for value in row]).encode() + b"\n")
     for label in sorted(zip(labels["record"], labels["task"], labels["label"], strict=True)):

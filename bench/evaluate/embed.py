@@ -13,10 +13,21 @@ from bench.train.strategy import Strategy
 
 
 def corpus_signals(
-    corpus: PreparedCorpus, spec: InputSpec, lead_set_name: str, train: np.ndarray, device: torch.device
+    corpus: PreparedCorpus,
+    spec: InputSpec,
+    lead_set_name: str,
+    train: np.ndarray,
+    device: torch.device,
+    shown: str = "",
 ) -> Signals:
-    """The corpus on the device for evaluation."""
-    return load_signals(corpus, spec, lead_set(lead_set_name), device, train)
+    """The corpus on the device.
+
+    Args:
+        lead_set_name: the encoder's leads.
+        shown: lead set of those that are shown, the others being zero; '': all of them.
+    """
+    present = lead_set(shown) if shown else None
+    return load_signals(corpus, spec, lead_set(lead_set_name), device, train, present)
 
 
 def embed_corpus(
@@ -37,7 +48,8 @@ def embed_corpus(
     before = state_hash(strategy)
     use_precision(strategy, precision, signals.device)
     everything = np.arange(len(corpus.records))
-    fields = record_fields(corpus, everything, strategy.needs_at_test, strategy.name, device=signals.device)
+    needs = strategy.needs_at_test_with(strategy.params)
+    fields = record_fields(corpus, everything, needs, strategy.name, device=signals.device)
     aggregation = "none" if spec.aggregation == "none" else "mean"
     values = over_records(strategy.embed, signals, fields, spec, aggregation)
     if state_hash(strategy) != before:

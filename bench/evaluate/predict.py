@@ -113,9 +113,8 @@ def predict_from_classifier(
 
     corpus, spec = judged.corpus, judged.input
     everything = np.arange(len(corpus.records))
-    fields = record_fields(
-        corpus, everything, classifier.needs_at_test, classifier.name, device=signals.device
-    )
+    needs = classifier.needs_at_test_with(classifier.params)
+    fields = record_fields(corpus, everything, needs, classifier.name, device=signals.device)
     disturb = partial(_with_noise, corpus=corpus, level=noise) if noise else None
     parts = {"test": judged.rows.test} if noise else {"val": judged.rows.val, "test": judged.rows.test}
     units, tables = judged.units(), []

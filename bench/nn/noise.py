@@ -5,6 +5,7 @@ millivolts on signals that are not scaled. Each row has its own strength C, unif
 given. With n the sample's number, t = n / rate, a and g drawn anew for each term and lead, phases uniform:
 
     baseline wander    C sum over k = 0 .. 49 of a_k cos(2 pi 0.01 k t + phase_k), a ~ U(0, 1); the same in all leads
+    lead wander        g times that, of k = 1 .. 50, g ~ +-N(1, 1)
     powerline          g C sum over harmonics of a_k cos(2 pi f_k t + phase), g ~ U(-1, 1), a ~ U(0, 1), one phase
     electromyographic  N(0, C^2), white
     baseline shift     g C s(t), g ~ +-N(1, 1); s is 0 but for up to 0.3 stretches a second (rounded, any number
@@ -26,8 +27,9 @@ import torch
 from torch import Tensor
 
 _WANDER = tuple(0.01 * k for k in range(50))
+_WANDER_BY_LEAD = tuple(0.01 * k for k in range(1, 51))
 _MAINS, _HARMONICS = 50.0, 3
-"""Frequencies in Hz of baseline wander and of mains, and how many multiples the latter come with."""
+"""Frequencies in Hz of baseline wanders and of mains, and how many multiples the latter come with."""
 
 
 class Strengths(NamedTuple):
@@ -63,6 +65,24 @@ def baseline_wander(
 ) -> Tensor:
     """Add baseline wander of at most `strength` to signals (N, C, T) of `rate` Hz."""
     return signal + _wander(_together(signal, generator), signal.shape, rate, strength)
+
+
+def lead_wander(
+    signal: Tensor, generator: torch.Generator, rate: int, strength: float = LEVELS[2].wander
+) -> Tensor:
+    """Add baseline wander to signals (N, C, T) of `rate` Hz: one curve a row, times each lead's own gain.
+
+    Paper and code: so the numpy version of the published code, which calls its torch version, `baseline_wander`.
+
+    Args:
+        signal: (N, C, T).
+        generator: of strengths, curves and gains.
+        rate: Hz.
+        strength: at most, before the gain.
+    """
+    draw = _together(signal, generator)
+    curve = _wander(draw, signal.shape, rate, strength, _WANDER_BY_LEAD)
+    return torch.addcmul(signal, _lead_gains(draw, signal.shape[1]), curve)
 
 
 def powerline(
@@ -166,11 +186,19 @@ def _parts(
     yield _shift(draw, shape, rate, most.shift)
 
 
-def _wander(draw: _Draw, shape: Sequence[int], rate: int, most: float) -> Tensor:
+def _wander(
+    draw: _Draw, shape: Sequence[int], rate: int, most: float, frequencies: tuple[float, ...] = _WANDER
+) -> Tensor:
     """(N, 1, T)."""
     strength = most * draw("uniform", 1, 1)
-    height, phase = draw("uniform", len(_WANDER)), draw("uniform", len(_WANDER))
-    return strength * _cosines(height, phase, _WANDER, shape[2], rate)
+    height, phase = draw("uniform", len(frequencies)), draw("uniform", len(frequencies))
+    return strength * _cosines(height, phase, frequencies, shape[2], rate)
+
+
+def _lead_gains(draw: _Draw, leads: int) -> Tensor:
+    """(N, C, 1) of either sign, N(1, 1) times it."""
+    sign = 2 * (draw("uniform", leads, 1) * 2).floor() - 1
+    return sign * (1 + draw("normal", leads, 1))
 
 
 def _powerline(draw: _Draw, shape: Sequence[int], rate: int, most: float, as_published: bool) -> Tensor:
@@ -198,15 +226,15 @@ def _shift(draw: _Draw, shape: Sequence[int], rate: int, most: float) -> Tensor:
     _, leads, samples = shape
     stretches = int(0.3 * samples / rate + 0.5)
     strength = most * draw("uniform", 1, 1)
-    sign = 2 * (draw("uniform", leads, 1) * 2).floor() - 1
-    gain = sign * (1 + draw("normal", leads, 1))
+    gain = _lead_gains(draw, leads)
     number = (draw("uniform", 1, 1) * (stretches + 1)).floor()
-    time = torch.arange(samples, device=gain.device)
+    time = torch.arange(samples, device=gain.device, dtype=gain.dtype)
     curve = gain.new_zeros((len(gain), 1, samples))
     for stretch in range(stretches):
         middle = (draw("uniform", 1, 1) * samples).floor()
         half = 0.5 * rate * (3 + 0.6 * draw("normal", 1, 1))
-        inside = (time >= (middle - half).floor()) & (time <= (middle + half).floor()) & (stretch < number)
+        begin = (middle - half).floor().where(stretch < number, math.inf)
+        inside = (time >= begin) & (time <= (middle + half).floor())
         curve = torch.where(inside, 2 * draw("uniform", 1, 1) - 1, curve)
     return gain * (strength * curve)
 

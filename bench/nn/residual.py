@@ -1,11 +1,12 @@
-"""Residual networks over time (He et al. 2015, arXiv 1512.03385), which `resnet1d18` and `net_l` fill in.
+"""Residual networks over time (He et al. 2015, arXiv 1512.03385), which `resnet1d18`, `resnet1d34` and
+`net_l` fill in.
 
 Time is the last axis of a 2-D network of height one: torch has a channels-last layout for 2-D only, and on a
 CPU that layout takes about a fifth off a training step. The mathematics is that of `nn.Conv1d` and
 `nn.BatchNorm1d`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import torch
@@ -17,33 +18,44 @@ from bench.nn.encoder import Encoder
 
 
 class ResidualEncoder(Encoder):
-    """Stem, max pooling, four stages of basic blocks, the mean over time, then linear to the embedding.
+    """Stem, max pooling, four stages of basic blocks, the mean over time, then linear to the embedding or nothing.
 
     Stem, pooling and stages 2 to 4 each halve the length, rounded up. A subclass has the `name` and draws the
     weights of `convolutions`.
 
     Args:
         leads: channels of the input.
-        blocks: residual blocks in each stage.
+        blocks: residual blocks in each of the four stages; one number: as many in every stage.
         width: channels of the stem and of stage 1; the later stages have 2, 4 and 8 times as many.
         kernel: length of the block convolutions, odd.
         stem_kernel: length of the first convolution, odd.
-        dim: length of the embedding.
+        dim: length of the embedding; None: no linear layer, the embedding is the mean, 8 width long.
         dropout: share of activations dropped inside each block.
 
     Raises:
-        ValueError: a kernel of even length.
+        ValueError: a kernel of even length, or not four stages of at least one block.
     """
 
     min_samples = 32  # one step of `sequence`: the length is halved five times
 
     def __init__(
-        self, leads: int, *, blocks: int, width: int, kernel: int, stem_kernel: int, dim: int, dropout: float
+        self,
+        leads: int,
+        *,
+        blocks: int | Sequence[int],
+        width: int,
+        kernel: int,
+        stem_kernel: int,
+        dim: int | None,
+        dropout: float,
     ) -> None:
         super().__init__()
         if kernel % 2 == 0 or stem_kernel % 2 == 0:
             raise ValueError(f"kernel {kernel}, stem_kernel {stem_kernel}: both must be odd, to keep lengths")
-        self.leads, self.dim = leads, dim
+        counts = (blocks,) * 4 if isinstance(blocks, int) else tuple(blocks)
+        if len(counts) != 4 or min(counts) < 1:
+            raise ValueError(f"blocks {list(counts)}: four stages, of at least one block each")
+        self.leads, self.dim = leads, 8 * width if dim is None else dim
         self.stem = nn.Sequential(
             _conv(leads, width, stem_kernel, 2), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
         )
@@ -51,11 +63,11 @@ class ResidualEncoder(Encoder):
         self.stages = nn.ModuleList(
             nn.Sequential(
                 _Block(before, after, kernel, dropout, stride=1 if before == after else 2),
-                *(_Block(after, after, kernel, dropout) for _ in range(blocks - 1)),
+                *(_Block(after, after, kernel, dropout) for _ in range(count - 1)),
             )
-            for before, after in pairwise(widths)
+            for (before, after), count in zip(pairwise(widths), counts, strict=True)
         )
-        self.head = nn.Linear(widths[-1], dim)
+        self.head = nn.Identity() if dim is None else nn.Linear(widths[-1], dim)
 
     def convolutions(self) -> Iterator[nn.Conv2d]:
         """Every convolution from stem to head; weights are (out, in, 1, kernel)."""
@@ -78,8 +90,9 @@ class ResidualEncoder(Encoder):
         return over_time
 
     def groups(self) -> list[list[nn.Parameter]]:
-        """Six groups: stem, the four stages, head."""
-        return [list(part.parameters()) for part in (self.stem, *self.stages, self.head)]
+        """Six groups: stem, the four stages, head; five where there is no linear layer."""
+        groups = [list(part.parameters()) for part in (self.stem, *self.stages, self.head)]
+        return [group for group in groups if group]
 
 
 class _Block(nn.Module):

@@ -17,8 +17,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from bench.nn import noise
-from bench.nn.augment import TRANSFORMS, Transform, compose, interpolate, jitter, one_of
+from bench.nn import noise, snu
+from bench.nn.augment import TRANSFORMS, Transform, interpolate, jitter
+from bench.nn.choice import Windowed, on_record, several_of
 
 Name = Literal[
     "jitter",
@@ -41,8 +42,12 @@ Name = Literal[
     "emg",
     "baseline_shift",
     "physiological",
+    "strong_jitter",
+    "clamped_scaling",
+    "cutout",
+    "lead_wander",
 ]
-"""Every name that `by_name` knows: six of Good Views (`augment`), nine of this module, five of `noise`."""
+"""Every name that `by_name` knows: six of `augment`, nine of this module, six of `noise`, three of `snu`."""
 
 
 def by_name(rate: int) -> dict[str, Transform]:
@@ -63,11 +68,26 @@ def by_name(rate: int) -> dict[str, Transform]:
         "emg": noise.emg,
         "baseline_shift": partial(noise.baseline_shift, rate=rate),
         "physiological": partial(noise.physiological, rate=rate),
+        "strong_jitter": Windowed(snu.strong_jitter),
+        "clamped_scaling": snu.clamped_scaling,
+        "cutout": Windowed(snu.cutout),
+        "lead_wander": partial(noise.lead_wander, rate=rate),
     }
 
 
 GOOD_VIEWS: tuple[Name, ...] = ("jitter", "scaling", "flipping", "rotation", "time_warp", "size_warp")
 """Those that Good Views draws a view of SimCLR from."""
+
+SNU: tuple[Name, ...] = (
+    "strong_jitter",
+    "clamped_scaling",
+    "gaussian_blur",
+    "cutout",
+    "baseline_shift",
+    "lead_wander",
+    "powerline",
+)
+"""Those of the Challenge entry of Suh et al. (CinC 2021), in the order of its section 2.5; see `snu`."""
 
 
 def changed(
@@ -76,15 +96,22 @@ def changed(
     chain: Sequence[Name],
     transforms: Sequence[Name],
     known: Mapping[str, Transform],
+    most: int = 1,
+    valid: Tensor | None = None,
 ) -> Tensor:
-    """One view of each row: under all of `chain` in turn or, where it names none, under one of `transforms`.
+    """One view of each row: under all of `chain` in turn or, where it names none, under some of `transforms`.
 
     Args:
         signal: (N, C, T) millivolts.
         known: as of `by_name`.
+        most: of `transforms`, 1 to so many of which are drawn for each row as `choice.several_of` does.
+        valid: (N,) int64, samples that the record fills; the padding behind them stays as it was. None: all.
     """
-    change = compose if chain else one_of
-    return change(signal, [known[name] for name in chain or transforms], generator)
+    if not chain:
+        return several_of(signal, [known[name] for name in transforms], generator, most, valid)
+    for name in chain:
+        signal = on_record(known[name], signal, generator, valid)
+    return signal
 
 
 def gaussian_noise(signal: Tensor, generator: torch.Generator, sd: float = 0.005) -> Tensor:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.report.canvas import Figure
-from bench.report.layout import AnyLayout, GridLayout, Layout
+from bench.report.layout import AnyLayout, GridLayout, Layout, SettingsLayout
 from bench.report.published import layouts
 from bench.report.table import Table
 from bench.report.words import CORPORA, budget_line, counted, encoder_arguments, own_encoders, percent
@@ -75,7 +75,7 @@ def _published_on(suite: Suite) -> set[str]:
 
 def _corpora_of(layout: AnyLayout) -> Iterable[str]:
     """Corpora of ours on which a published table's numbers were measured."""
-    if isinstance(layout, Layout):
+    if isinstance(layout, Layout | SettingsLayout):
         return [layout.corpus]
     if isinstance(layout, GridLayout):
         return [column.corpus for column in layout.columns if column.corpus]

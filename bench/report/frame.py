@@ -4,7 +4,7 @@ Nothing planned ever vanishes: what has no result is a row with its status and t
 have a frame of their own, and so have groupings (`group_summary`), by the same rules.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Protocol
 
@@ -153,10 +153,18 @@ def _cost(store: Store, key: str) -> dict[str, Any]:
         "views": fit["views"],
         "lead_samples": fit["lead_samples"],
     }
-    for parent in fit["cell"].get("parents", {}).values():
+    for parent in set(_fits(store, fit)):
         inherited = _cost(store, parent)
         total = {name: value + inherited[name] for name, value in total.items()}
     return {**total, "parameters": fit["parameters"]["encoder"]}
+
+
+def _fits(store: Store, fit: dict[str, Any]) -> Iterator[str]:
+    """The fits that a fit started from, and those behind the embeddings that it read."""
+    parents = fit["cell"].get("parents", {})
+    for role, key in parents.items():
+        embedding = role not in fit.get("parents", parents) and store.has(key)
+        yield store.read_json(key, "cell.json")["parents"]["fit"] if embedding else key
 
 
 class HoldsRecords(Protocol):

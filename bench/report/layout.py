@@ -2,13 +2,16 @@
 
 A table of scores or sizes is about one corpus; one of groups (clustering, retrieval) has conditions for each of
 several, and one set of rows; the numbers of a grid lie on axes: row, column (a corpus, or a transfer to one), side
-(a read-out) and label fraction.
+(a read-out) and label fraction; each row of a table over settings says itself where its number lies.
 """
 
+from collections.abc import Iterator
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from bench.data.leads import LEAD_SETS
+from bench.report.challenge_views import Rule
 from bench.run.suite import Grouping
 
 
@@ -269,4 +272,87 @@ class GridLayout(Conditions):
         return self.joined(side, column)
 
 
-AnyLayout = Layout | GroupLayout | GridLayout
+class PublishedAt(_Frozen):
+    """Where a published number stands: its row, setting and part as in published.csv."""
+
+    row: str
+    setting: str = ""
+    split: str = ""
+
+
+class SettingsRow(LayoutRow):
+    """One row of a table over settings.
+
+    Attributes:
+        row: a name that no other row of the table has.
+        published: its number; None for a row of ours.
+        lead_set, eval_lead_set: trained, and evaluated; '' the same.
+        rule: what is known of the source database when scores become decisions; of the Challenge metric alone.
+        part: that is evaluated.
+        minus: name of the row that it is compared with, on the same records.
+    """
+
+    published: PublishedAt | None = None
+    lead_set: str = ""
+    eval_lead_set: str = ""
+    fraction: float = 1.0
+    rule: Rule = "known"
+    part: Literal["test", "val"] = "test"
+    minus: str = ""
+
+    @property
+    def leads(self) -> tuple[str, str]:
+        """Lead sets trained and evaluated."""
+        return self.lead_set, self.eval_lead_set or self.lead_set
+
+
+class SettingsLayout(Conditions):
+    """A published table whose rows lie on several lead sets, label fractions, parts and decision rules of one corpus.
+
+    Attributes:
+        spread: what is printed behind ±; '' where nothing is.
+        metric: of its numbers, which are shown times 100 with so many `decimals`.
+        controls: rows of ours that the paper's table lacks.
+    """
+
+    kind: Literal["settings"]
+    title: str
+    spread: str = ""
+    metric: Literal["challenge_metric", "macro_auroc"]
+    decimals: int = 1
+    corpus: str
+    task: str
+    rows: tuple[SettingsRow, ...]
+    controls: tuple[SettingsRow, ...] = ()
+    footnotes: dict[str, str] = {}
+    table_footnotes: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        """Each row is one of its kind, and is compared with another on the same part."""
+        for row, why in self._wrong():
+            raise ValueError(f"row {row.row!r}: {why}")
+        return self
+
+    def _wrong(self) -> Iterator[tuple[SettingsRow, str]]:
+        """What is wrong with which row."""
+        every = (*self.rows, *self.controls)
+        names, parts = [row.row for row in every], {row.row: row.part for row in every}
+        for row in every:
+            if names.count(row.row) > 1:
+                yield row, "another row has this name"
+            if (row.published is None) == (row in self.rows):
+                yield row, "rows have a published number, controls none"
+            if bool(row.label) == bool(row.reason):
+                yield row, "give a label, or the reason why nothing of ours stands there"
+            if row.label and not set(row.leads) <= set(LEAD_SETS):
+                yield row, f"no lead sets {row.leads}"
+            if row.minus and (row.minus == row.row or parts.get(row.minus) != row.part):
+                yield row, f"{row.minus!r} is no other row of part {row.part}"
+            if row.rule != "known" and self.metric != "challenge_metric":
+                yield row, "only the Challenge metric has decision rules"
+            if row.part != "test" and self.metric == "challenge_metric":
+                yield row, "the validation part chose the thresholds of the Challenge metric"
+
+
+AnyLayout = Layout | GroupLayout | GridLayout | SettingsLayout

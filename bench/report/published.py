@@ -6,7 +6,7 @@ ours or the reason why there is none.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,17 @@ import pandas as pd
 import yaml
 from pydantic import ValidationError
 
-from bench.report.layout import AnyLayout, Check, Conditions, GridLayout, GroupLayout, Layout, LayoutRow
+from bench.report.layout import (
+    AnyLayout,
+    Check,
+    Conditions,
+    GridLayout,
+    GroupLayout,
+    Layout,
+    LayoutRow,
+    PublishedAt,
+    SettingsLayout,
+)
 from bench.report.views import ReportError
 
 PAPERS = Path(__file__).resolve().parents[1] / "papers"
@@ -32,8 +42,9 @@ class Number:
 
     Attributes:
         cell: what of the row it is: the metric, and for hit rates the matches asked for: 'precision_at_5/2'.
-        setting: where it lies on a grid: 'linear; leads 4; E 128; F 0.5'.
+        setting: where it lies on a grid: 'linear; leads 4; E 128; F 0.5'; or what else it is about: '6 leads'.
         note: what its transcript says of it.
+        split: part that it was measured on.
     """
 
     table: str
@@ -44,6 +55,7 @@ class Number:
     cell: str = ""
     setting: str = ""
     note: str = ""
+    split: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,6 +98,17 @@ class Verdict:
             )
         )
 
+    def lines_beside(self, common: "Verdict") -> tuple[str, ...]:
+        """`lines`, with what differs in this row only apart from what does in the whole table, for rows to share.
+
+        Args:
+            common: the verdict by the table's conditions alone.
+        """
+        shared = tuple(line for line in self.differences if line in common.differences)
+        own = "; ".join(line for line in self.differences if line not in common.differences)
+        lines = replace(self, differences=shared).lines()
+        return (*lines, f"In this row {'also ' if shared else ''}differ: {own}") if own else lines
+
 
 def papers() -> list[str]:
     """Papers with published numbers."""
@@ -100,7 +123,7 @@ def published(paper: str) -> list[Number]:
 
 @lru_cache(maxsize=16)
 def _numbers(path: Path, _changed: int) -> tuple[Number, ...]:
-    texts = dict.fromkeys(("setting", "note"), "")
+    texts = dict.fromkeys(("setting", "note", "split"), "")
     table = pd.read_csv(path, dtype=dict.fromkeys(texts, str)).fillna(texts)
     return tuple(
         Number(
@@ -112,6 +135,7 @@ def _numbers(path: Path, _changed: int) -> tuple[Number, ...]:
             _cell(str(row["metric"]), row["setting"]),
             row["setting"],
             row["note"],
+            row["split"],
         )
         for row in table.to_dict("records")
     )
@@ -139,6 +163,9 @@ def layouts(paper: str) -> dict[str, AnyLayout]:
                 f"{paper}/tables.yaml has no row for {n.table}, {n.row!r}: {n.cell} on {n.corpus}"
             )
     for name, layout in tables.items():
+        lost = _unnumbered(layout, (n for n in numbers if n.table == name))
+        if lost:
+            raise ReportError(f"{paper}/tables.yaml: {name} has no published number for row {lost[0]!r}")
         if isinstance(layout, GroupLayout) and (name in {n.table for n in numbers}) == bool(
             layout.unpublished
         ):
@@ -163,11 +190,41 @@ def _lacks(layout: AnyLayout, number: Number) -> bool:
     """Whether a published number has no place in a layout."""
     if isinstance(layout, GridLayout):
         return place_of(layout, number) is None
+    if isinstance(layout, SettingsLayout):
+        return _at(number) not in [row.published for row in layout.rows]
     if number.row not in [row.row for row in layout.rows]:
         return True
     if isinstance(layout, Layout):
         return False
     return number.corpus not in layout.corpora or number.cell not in layout.columns()
+
+
+def _at(number: Number) -> PublishedAt:
+    return PublishedAt(row=number.row, setting=number.setting, split=number.split)
+
+
+def _unnumbered(layout: AnyLayout, numbers: Iterable[Number]) -> list[str]:
+    """Rows of a table over settings whose published number there is not, or another row has too."""
+    if not isinstance(layout, SettingsLayout):
+        return []
+    left = [_at(number) for number in numbers]
+    lost = []
+    for row in layout.rows:
+        if row.published in left:
+            left.remove(row.published)
+        else:
+            lost.append(row.row)
+    return lost
+
+
+def settings_numbers(numbers: Iterable[Number], name: str, layout: SettingsLayout) -> dict[str, Number]:
+    """The published numbers of a table over settings, by the name of its row.
+
+    Args:
+        numbers: of the paper.
+    """
+    found = {_at(number): number for number in numbers if number.table == name}
+    return {row.row: found[row.published] for row in layout.rows if row.published in found}
 
 
 def place_of(layout: GridLayout, number: Number) -> Place | None:
@@ -198,7 +255,12 @@ def grid_numbers(numbers: Iterable[Number], name: str, layout: GridLayout) -> di
     return {place: n for place, n in placed if place is not None}
 
 
-_KINDS: dict[str, type[AnyLayout]] = {"clustering": GroupLayout, "retrieval": GroupLayout, "grid": GridLayout}
+_KINDS: dict[str, type[AnyLayout]] = {
+    "clustering": GroupLayout,
+    "retrieval": GroupLayout,
+    "grid": GridLayout,
+    "settings": SettingsLayout,
+}
 
 
 def _layout(content: Mapping[str, Any]) -> AnyLayout:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bench.report.board import Section
+from bench.report.challenge import challenge_table
+from bench.report.challenge_views import ChallengeViews
 from bench.report.details import classes, comparisons, cost, methods, no_result
 from bench.report.group_summary import AnySummary, GroupSummary
 from bench.report.group_tables import group_tables
@@ -68,14 +70,14 @@ def _source(plan: Plan, suite: Suite, summary: AnySummary) -> str:
     return str(corpus_of(plan, suite, summary.setting).facts.get("measured", ""))
 
 
-def section(plan: Plan, suite: Suite, shown: Shown, name: str, resamples: int) -> Section:
+def section(plan: Plan, suite: Suite, shown: Shown, name: str, views: ChallengeViews) -> Section:
     """A paper's suite shows the paper's tables first, ours folded; any other suite shows ours.
 
     Args:
         name: of the setting.
     """
     here = suite.on(use_of(plan, suite, shown.setting))
-    ours, details = _score_tables(shown, here, resamples)
+    ours, details = _score_tables(shown, here, views)
     grouped = group_tables(shown.groups, here) if shown.groups else []
     if shown.scores is None:
         ours = [table for table in grouped if table.name in _IN_FULL]
@@ -93,12 +95,13 @@ def section(plan: Plan, suite: Suite, shown: Shown, name: str, resamples: int) -
     return Section(name, shown.setting.simulated, titles(shown.any.entries), *tables)
 
 
-def _score_tables(shown: Shown, suite: Suite, resamples: int) -> tuple[list[Table], list[Table]]:
+def _score_tables(shown: Shown, suite: Suite, views: ChallengeViews) -> tuple[list[Table], list[Table]]:
     """The board with what is asked beside it, and what stands behind it."""
-    summary = shown.scores
+    summary, resamples = shown.scores, views.resamples
     if summary is None:
         return [], []
-    full = [board(summary, suite, resamples, shown.groups), transfer_table(summary, suite, resamples)]
+    full = [board(summary, suite, resamples, shown.groups), challenge_table(summary, views, suite)]
+    full.append(transfer_table(summary, suite, resamples))
     full.append(leak_table(summary, suite, resamples))
     full.append(noise_table(shown.noise, suite, resamples) if shown.noise else None)
     by_class = classes(summary, suite)

@@ -39,6 +39,14 @@ class Setting:
     eval_lead_set: str
 
 
+class HasDraws(Protocol):
+    """Views that hold a score in every resample of the test patients."""
+
+    def draws(self, key: str, selection: str) -> np.ndarray:
+        """(B,) of a cell."""
+        ...
+
+
 @dataclass(frozen=True)
 class Score:
     """One entry at one label fraction and selection.
@@ -54,7 +62,7 @@ class Score:
     wanted: int
     keys: tuple[str, ...]
     selection: str
-    views: MetricViews = field(repr=False, compare=False)
+    views: "HasDraws" = field(repr=False, compare=False)
     constant: Literal["", "here", "always"] = ""
 
     @cached_property
@@ -141,6 +149,7 @@ class Summary:
         rows: of the frame.
         measured: what computed the corpus's measurements from its ECGs; empty: they came with it.
         units: scored in the test part; more than its records where each window is judged by itself.
+        metric: what its scores are of.
     """
 
     setting: Setting
@@ -152,6 +161,7 @@ class Summary:
     rows: pd.DataFrame = field(repr=False, compare=False)
     measured: str = ""
     units: int = 0
+    metric: str = HEADLINE
 
     @property
     def headline(self) -> float:

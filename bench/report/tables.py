@@ -187,9 +187,9 @@ def named(entry: Entry | GroupEntry) -> dict[str, Any]:
     return who
 
 
-def score_data(score: Score | None) -> dict[str, Any]:
+def score_data(score: Score | None, metric: str = HEADLINE) -> dict[str, Any]:
     """A score for the CSV, in the metric's own unit."""
-    names = (HEADLINE, "seeds", "seed_sd", "seed_low", "seed_high", "low", "high")
+    names = (metric, "seeds", "seed_sd", "seed_low", "seed_high", "low", "high")
     if score is None:
         return dict.fromkeys(names)
     seeds = score.seeds

@@ -63,8 +63,22 @@ class MetricViews:
         if found is None:
             self._measure(key, self.store.view(key, self._name("classification"))["kind"])
             found = self.store.view(key, self._name("bootstrap"))
-        text = found[selection]
-        return np.frombuffer(base64.b64decode(text), dtype="<f4").astype(np.float64)
+        return _decoded(found[selection])
+
+    def draws_of_part(self, key: str, selection: str, part: str) -> np.ndarray:
+        """(B,) macro AUROC of any part in every resample of its patients; of the test part that is `draws`."""
+        if part == "test":
+            return self.draws(key, selection)
+        view = self._name(f"bootstrap-{part}")
+        found = self.store.view(key, view)
+        if found is None:
+            found = {
+                chosen: self._bootstrap(rows, *targets_and_scores(rows)[:2])["draws"]
+                for chosen, own, rows in self._pieces(key)
+                if own == part
+            }
+            self.store.keep_view(key, view, found)
+        return _decoded(found[selection])
 
     def table(self, key: str) -> pd.DataFrame:
         """The stored score rows of a cell."""
@@ -116,11 +130,12 @@ class MetricViews:
         return {"metrics": values}
 
     def _bootstrap(self, rows: pd.DataFrame, targets: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
-        draws = bootstrap_macro_auroc(targets, scores, self._resamples_of(rows)).astype("<f4")
+        draws = bootstrap_macro_auroc(targets, scores, self.resamples_of(rows)).astype("<f4")
         text = base64.b64encode(draws.tobytes()).decode()
         return {"interval": list(interval(draws.astype(np.float64))), "draws": text}
 
-    def _resamples_of(self, rows: pd.DataFrame) -> np.ndarray:
+    def resamples_of(self, rows: pd.DataFrame) -> np.ndarray:
+        """(B, n) how often each score row is in each resample of the patients; the same for the same records."""
         place = f"{records_hash(rows['record'])}/{len(rows)}"
         if place not in self._weights:
             generator = np.random.default_rng(int(place[:16], 16))
@@ -137,6 +152,10 @@ class MetricViews:
                     f" {selection!r}); remove {self.store.folder(key).relative_to(self.store.root)} and run again"
                 )
             yield str(selection), str(part), rows.sort_values("record", kind="stable")
+
+
+def _decoded(text: str) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text), dtype="<f4").astype(np.float64)
 
 
 def records_hash(records: Iterable[str]) -> str:

@@ -16,6 +16,7 @@ import pandas as pd
 from bench.report.board import page
 from bench.report.canvas import Figure
 from bench.report.cells import cells_csv, groups_csv, noise_csv
+from bench.report.challenge_views import ChallengeViews
 from bench.report.figures import label_efficiency, transfer_efficiency
 from bench.report.frame import build_frame, build_noise_frame
 from bench.report.group_figures import group_figures
@@ -26,7 +27,7 @@ from bench.report.noise import Noise, summarise_noise
 from bench.report.noise_figure import noise_robustness
 from bench.report.provenance import provenance
 from bench.report.sections import by_setting, section
-from bench.report.summary import HasSetting, Summary, names, summarise
+from bench.report.summary import HasSetting, Setting, Summary, names, summarise
 from bench.report.table import to_csv, to_markdown
 from bench.report.transfer_figure import transfer_matrices
 from bench.report.views import MetricViews
@@ -129,13 +130,13 @@ def _suite_files(
     plan: Plan, store: Store, suite: Suite, frames: _Frames, resamples: int
 ) -> Iterator[tuple[str, bytes]]:
     """Relative path and content of every file of one suite."""
-    views = MetricViews(store, resamples)
+    views, challenge = MetricViews(store, resamples), ChallengeViews(plan, store, resamples)
     summaries = summarise(frames.scores, views)
     noises = summarise_noise(frames.noisy, summaries, views)
     grouped = summarise_groups(frames.groups, GroupViews(store, resamples))
-    shown = by_setting(plan, suite, summaries, grouped, noises)
+    shown = [one for one in by_setting(plan, suite, summaries, grouped, noises) if _trained_so(one.setting)]
     sections = [
-        section(plan, suite, one, name, resamples) for one, name in zip(shown, names(shown), strict=True)
+        section(plan, suite, one, name, challenge) for one, name in zip(shown, names(shown), strict=True)
     ]
     for one, folder in zip(sections, folders(shown), strict=True):
         for table in (*one.tables, *one.details):
@@ -152,6 +153,11 @@ def _suite_files(
     yield from frames.csvs()
     yield "provenance.json", (json.dumps(origin, indent=1) + "\n").encode()
     yield "board.html", page(suite, sections, figures, origin, undrawn).encode()
+
+
+def _trained_so(setting: Setting) -> bool:
+    """Was it trained on the leads it is evaluated with? What was not stands in the table of lead sets."""
+    return setting.lead_set == setting.eval_lead_set
 
 
 def _curves(summaries: Sequence[Summary], noises: Sequence[Noise], suite: Suite) -> list[Figure]:

@@ -55,7 +55,8 @@ class FitCell(_Cell):
     Attributes:
         corpus: fingerprint of the prepared corpus it trains on.
         task, subset: only where the strategy declares labels; else the fit is shared by all of them.
-        measurements: fingerprint of the attributes, only where the strategy declares them.
+        measurements, features: fingerprints of the attributes and of the hand features, only where the strategy
+            declares them.
         counts, edges: as in `Info`, only for strategies that look for groups.
         trained_on: hash of the records it sees, where these are not part train: without another corpus's test
             patients, or with this one's own validation and test parts.
@@ -72,6 +73,7 @@ class FitCell(_Cell):
     task: str | None = None
     subset: Subset | None = None
     measurements: str | None = None
+    features: str | None = None
     counts: tuple[int, int, int] | None = None
     edges: tuple[float, ...] | None = None
     trained_on: str = ""
@@ -84,7 +86,8 @@ class EmbedCell(_Cell):
     """A frozen encoder (parent `fit`) over every record of a corpus with one lead set.
 
     Attributes:
-        measurements: as of a fit, only where the strategy must know them of the record to be judged.
+        measurements, features: as of a fit, only where the strategy must know them of the record to be judged.
+        filled_to: lead set of the encoder, where `lead_set` is a part of it: its other leads are zero.
         scaled_on: fingerprint of the split whose training part scales the signals, only for 'zscore-global'.
     """
 
@@ -92,7 +95,9 @@ class EmbedCell(_Cell):
     corpus: str
     input: InputSpec
     lead_set: str
+    filled_to: str = ""
     measurements: str | None = None
+    features: str | None = None
     scaled_on: str | None = None
 
 
@@ -102,6 +107,7 @@ class PredictCell(_Cell):
     Attributes:
         readout: 'probe' or 'boosting' on embeddings (parent `embed`), 'classifier' (parent `fit`).
         noise: level of physiological noise on the test part, which alone is then scored; 0: none.
+        filled_to: as of an embedding, for a classifier.
     """
 
     stage: Literal["predict"] = "predict"
@@ -112,6 +118,7 @@ class PredictCell(_Cell):
     subset: Subset
     readout: str
     lead_set: str
+    filled_to: str = ""
     input: InputSpec
     noise: int = 0
     suite_seed: int

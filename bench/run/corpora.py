@@ -10,9 +10,10 @@ from bench.data.cinc2021 import CincReader
 from bench.data.corpus import CorpusError, PreparedCorpus, Reader
 from bench.data.prepare import prepare
 from bench.data.ptbxl import PtbxlReader
+from bench.run.parameters import params_of
 from bench.run.plan import corpus_id
 from bench.run.registry import Registry
-from bench.run.suite import CorpusUse, Suite
+from bench.run.suite import CorpusUse, Entry, Suite
 from bench.train.strategy import Field
 
 Report = Callable[[str, int, int], None]
@@ -105,14 +106,34 @@ def gather_corpora(
 ) -> dict[str, PreparedCorpus]:
     """Every corpus of some suites, prepared; measured first where a strategy reads measurements it lacks."""
     corpora: dict[str, PreparedCorpus] = {}
+    done: dict[str, frozenset[Field]] = {}
     for suite in suites:
         for use in suite.corpora:
-            name, spec = corpus_id(suite, use), suite.on(use).input
-            if name not in corpora:
-                corpora[name] = shelf.prepared(use.corpus, spec.rate, spec.band, report)
-            if _reads_measurements(suite, registry):
-                corpora[name] = measured(corpora[name], shelf, report)
+            for entry in suite.entries:
+                own = suite.use_of(use, entry)
+                name, spec = corpus_id(suite, own), suite.on(own).input
+                if name not in corpora:
+                    corpora[name] = shelf.prepared(use.corpus, spec.rate, spec.band, report)
+                    done[name] = frozenset()
+                fields = _reads(suite, entry, registry) - done[name]
+                corpora[name] = _measured(corpora[name], fields, shelf, report)
+                done[name] |= fields
     return corpora
+
+
+def _measured(
+    corpus: PreparedCorpus, fields: frozenset[Field], shelf: Shelf, report: Report
+) -> PreparedCorpus:
+    """The same corpus with what of it has to be measured for such fields."""
+    if Field.MEASUREMENTS in fields:
+        corpus = measured(corpus, shelf, report)
+    if Field.FEATURES in fields:
+        from bench.data.features import measure_features
+
+        measure_features(
+            corpus, workers=shelf.workers, progress=_named(report, f"find R peaks of {corpus.name}")
+        )
+    return corpus
 
 
 def measured(corpus: PreparedCorpus, shelf: Shelf, report: Report) -> PreparedCorpus:
@@ -126,9 +147,13 @@ def measured(corpus: PreparedCorpus, shelf: Shelf, report: Report) -> PreparedCo
     return replace(opened, facts={**opened.facts, "measured": "leadboard and neurokit2"})
 
 
-def _reads_measurements(suite: Suite, registry: Registry) -> bool:
-    kinds = [registry.get(e.strategy).strategy for e in suite.entries if e.strategy in registry.found]
-    return any(Field.MEASUREMENTS in kind.needs | kind.needs_at_test for kind in kinds)
+def _reads(suite: Suite, entry: Entry, registry: Registry) -> frozenset[Field]:
+    """Fields that an entry reads, in training or at test."""
+    if entry.strategy not in registry.found:
+        return frozenset()
+    kind = registry.get(entry.strategy).strategy
+    params = params_of(suite, entry, kind)
+    return kind.needs_with(params) | kind.needs_at_test_with(params)
 
 
 __all__ = ["CorpusUse", "Shelf", "gather_corpora", "measured"]

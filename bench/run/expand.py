@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import ValidationError
 
 from bench.data.leads import lead_set
+from bench.data.measured import features_fingerprint
 from bench.data.splits import SkipFraction
 from bench.run.cell import (
     AnyCell,
@@ -21,6 +21,7 @@ from bench.run.cell import (
     Subset,
 )
 from bench.run.ground import Ground, rows_hash
+from bench.run.parameters import params_of
 from bench.run.planned import Plan
 from bench.run.registry import Found, Registry, Source, encoders, stage_code, strategy_code
 from bench.run.suite import Entry, FractionsBy, Suite, SuiteError, budget_of
@@ -71,22 +72,13 @@ class CellMaker:
 
     def needs(self, entry: Entry, entries: dict[str, Entry]) -> frozenset[Field]:
         """Fields that an entry's fit, and the fits it starts from, are paid for."""
-        inherited = self.needs(entries[entry.init], entries) if entry.init else frozenset()
         kind = self.found(entry).strategy
-        return kind.needs_with(self.params(entry, kind)) | inherited
+        inherited = (self.needs(entries[label], entries) for label in entry.starts_from)
+        return kind.needs_with(self.params(entry, kind)).union(*inherited)
 
     def params(self, entry: Entry, kind: type[Strategy]) -> Any:
         """An entry's parameters: defaults, recipe, its own."""
-        try:
-            return kind.Params.model_validate(self.changes(entry, kind))
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise SuiteError(f"entry {entry.label!r}: parameter {where}: {first['msg']}") from None
-
-    def changes(self, entry: Entry, kind: type[Strategy]) -> dict[str, Any]:
-        """The parameters of an entry that differ from the strategy's defaults, or restate them."""
-        return {**self.recipe(entry, kind), **entry.params, **self.suite.params.get(entry.label, {})}
+        return params_of(self.suite, entry, kind)
 
     def fractions_by(self, entry: Entry) -> FractionsBy:
         """What an entry's label fractions are shares of."""
@@ -94,7 +86,7 @@ class CellMaker:
 
     def overlaps(self, entry: Entry, entries: dict[str, Entry]) -> bool:
         """Has anything that an entry rests on seen the ECGs of validation and test?"""
-        return entry.overlap or (entry.init is not None and self.overlaps(entries[entry.init], entries))
+        return entry.overlap or any(self.overlaps(entries[label], entries) for label in entry.starts_from)
 
     def fit(
         self,
@@ -112,14 +104,7 @@ class CellMaker:
         """
         found = self.found(entry)
         kind, suite = found.strategy, self.suite
-        parents = {}
-        if entry.init and "init" not in kind.parents:
-            raise SuiteError(f"entry {entry.label!r}: {kind.name} starts from no other fit; leave `init` out")
-        if entry.init:
-            parents["init"] = self._init(entries[entry.init], entries, at, source, judge)
-        missing = set(kind.parents) - set(parents)
-        if missing:
-            raise SuiteError(f"entry {entry.label!r} needs `{missing.pop()}: LABEL OF AN ENTRY`")
+        parents = self._parents(entry, kind, entries, at, source, judge)
         params = self.params(entry, kind)
         needs = kind.needs_with(params)
         labelled = Field.LABELS in needs
@@ -143,7 +128,6 @@ class CellMaker:
         reason = kind.incompatible(info, params)
         if reason:
             raise SkipFraction(reason)
-        measured = Field.MEASUREMENTS in needs
         cell = FitCell(
             corpus=self.corpus.fingerprint,
             split=self.use.split,
@@ -158,7 +142,8 @@ class CellMaker:
             ),
             task=task,
             subset=subset if labelled or budget.selection == "best_val_loss" else None,
-            measurements=self.corpus.measurements_fingerprint() if measured else None,
+            measurements=self._measurements(needs),
+            features=self._features(needs),
             counts=counts,
             edges=edges,
             trained_on=trained_on,
@@ -171,6 +156,47 @@ class CellMaker:
             code=stage_code("fit"),
         )
         return self._add(cell, rows, found)
+
+    def _parents(
+        self,
+        entry: Entry,
+        kind: type[Strategy],
+        entries: dict[str, Entry],
+        at: At,
+        source: "CellMaker | None",
+        judge: Ground | None,
+    ) -> dict[str, str]:
+        """Keys of the fits that a fit starts from, and of the embeddings that it reads, by role."""
+        roles = (*kind.parents, *kind.embeddings_of)
+        if entry.init and "init" not in roles:
+            raise SuiteError(f"entry {entry.label!r}: {kind.name} starts from no other fit; leave `init` out")
+        given = dict(entry.parents) | ({"init": entry.init} if entry.init else {})
+        strange, missing = set(given) - set(roles), [role for role in roles if role not in given]
+        if strange:
+            raise SuiteError(f"entry {entry.label!r}: {kind.name} has no parent {min(strange)!r}")
+        if missing:
+            raise SuiteError(f"entry {entry.label!r} needs `{missing[0]}: LABEL OF AN ENTRY`")
+        if kind.embeddings_of and self.suite.input.aggregation == "none":
+            raise SuiteError(
+                f"entry {entry.label!r}: {kind.name} reads embeddings of whole records, none is merged"
+            )
+        wide = replace(at, lead_set=entry.parents_lead_set or at.lead_set)
+        parents = {}
+        for role, label in given.items():
+            if role == "init":
+                parents[role] = self._init(entries[label], entries, at, source, judge)
+                continue
+            parents[role] = self.fit(entries[label], entries, wide, judge=judge)
+            if role in kind.embeddings_of:
+                rows, _ = self._subset(entries[label], wide)
+                parents[role] = self._embed(entries[label], parents[role], wide.lead_set, rows)
+        return parents
+
+    def _measurements(self, fields: frozenset[Field]) -> str | None:
+        return self.corpus.measurements_fingerprint() if Field.MEASUREMENTS in fields else None
+
+    def _features(self, fields: frozenset[Field]) -> str | None:
+        return features_fingerprint(self.corpus) if Field.FEATURES in fields else None
 
     def _init(
         self,
@@ -223,27 +249,18 @@ class CellMaker:
         spec = self.suite.encoders.get(entry.label, self.suite.encoder)
         return spec.model_copy(update={"arguments": {**spec.arguments, **entry.encoder}})
 
-    def recipe(self, entry: Entry, kind: type[Strategy]) -> dict[str, Any]:
-        """The named set of parameters an entry asks for."""
-        if entry.recipe is None:
-            return {}
-        if entry.recipe not in kind.recipes:
-            known = ", ".join(kind.recipes) or "none"
-            raise SuiteError(f"strategy {entry.strategy!r} has no recipe {entry.recipe!r} (it has: {known})")
-        recipe: dict[str, Any] = kind.recipes[entry.recipe]
-        return recipe
-
-    def predict(self, entry: Entry, fit: str, at: At, readout: str, noise: int = 0) -> str:
+    def predict(self, entry: Entry, fit: str, at: At, trained: str, readout: str, noise: int = 0) -> str:
         """Key of the scores of a fit.
 
         Args:
             at: `lead_set` is the evaluated one.
+            trained: lead set of the fit.
             readout: 'classifier', or on the fit's embeddings.
         """
         rows, subset = self._subset(entry, at)
-        kind, parents = self.found(entry).strategy, {"fit": fit}
+        parents, filled_to = {"fit": fit}, self._filled_to(entry, trained, at.lead_set)
         if readout != "classifier":
-            parents = {"embed": self._embed(kind, fit, at.lead_set, rows)}
+            parents = {"embed": self._embed(entry, fit, at.lead_set, rows, filled_to)}
         suite = self.suite
         cell = PredictCell(
             corpus=self.corpus.fingerprint,
@@ -253,6 +270,7 @@ class CellMaker:
             subset=subset,
             readout=readout,
             lead_set=at.lead_set,
+            filled_to=filled_to if readout == "classifier" else "",
             input=suite.input,
             noise=noise,
             suite_seed=suite.seed,
@@ -264,8 +282,12 @@ class CellMaker:
         )
         return self._add(cell, rows, None, fit)
 
-    def group(self, entry: Entry, grouping: str, fit: str, at: At) -> str:
-        """Key of one grouping of a fit's embeddings."""
+    def _filled_to(self, entry: Entry, trained: str, evaluated: str) -> str:
+        """The lead set whose channels an encoder asks for, where the evaluated one lacks some; else ''."""
+        return trained if self.channels(entry, trained) != self.channels(entry, evaluated) else ""
+
+    def group(self, entry: Entry, grouping: str, fit: str, at: At, trained: str) -> str:
+        """Key of one grouping of a fit's embeddings; `at` and `trained` as in `predict`."""
         kind, suite = self.found(entry).strategy, self.suite
         if grouping == "own" and not issubclass(kind, Prototypes):
             raise SuiteError(f"entry {entry.label!r}: {kind.name} has no groups of its own; leave `own` out")
@@ -274,7 +296,8 @@ class CellMaker:
             raise SkipFraction("no labelled training record has a class, a sex and an age: no set has a mean")
         if rows.frames is not None and len(rows.frames) < len(self.ground.units(at.lead_set, rows.labelled)):
             raise SkipFraction("groupings know labels by record, and these were drawn by frame")
-        parents = {"embed": self._embed(kind, fit, at.lead_set, rows)}
+        filled_to = self._filled_to(entry, trained, at.lead_set)
+        parents = {"embed": self._embed(entry, fit, at.lead_set, rows, filled_to)}
         cell = GroupCell(
             corpus=self.corpus.fingerprint,
             split=self.use.split,
@@ -300,13 +323,20 @@ class CellMaker:
         one = self.targets.loc[records["record"]].sum(axis=1).to_numpy() == 1
         return bool((one & records["sex"].isin(SEXES).to_numpy() & records["age"].notna().to_numpy()).any())
 
-    def _embed(self, kind: type[Strategy], fit: str, lead_set: str, rows: Rows) -> str:
-        measured = Field.MEASUREMENTS in kind.needs_at_test
+    def needs_at_test(self, entry: Entry) -> frozenset[Field]:
+        """Fields that an entry's strategy reads of the record to be judged."""
+        kind = self.found(entry).strategy
+        return kind.needs_at_test_with(self.params(entry, kind))
+
+    def _embed(self, entry: Entry, fit: str, lead_set: str, rows: Rows, filled_to: str = "") -> str:
+        needs = self.needs_at_test(entry)
         cell = EmbedCell(
             corpus=self.corpus.fingerprint,
             input=self.suite.input,
             lead_set=lead_set,
-            measurements=self.corpus.measurements_fingerprint() if measured else None,
+            filled_to=filled_to,
+            measurements=self._measurements(needs),
+            features=self._features(needs),
             scaled_on=self.split.fingerprint if self.suite.input.scaling == "zscore-global" else None,
             threads=self.suite.threads,
             precision=self.suite.precision,

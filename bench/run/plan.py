@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from bench.data.corpus import PreparedCorpus
 from bench.data.splits import SkipFraction
 from bench.run.expand import At, CellMaker
 from bench.run.ground import Ground
+from bench.run.parameters import changes_of
 from bench.run.planned import Plan, Row
 from bench.run.proof import refuse_leaks
 from bench.run.registry import Registry
@@ -33,16 +35,49 @@ def make_plan(
     """
     plan = Plan(list(suites), dict(corpora))
     for suite in plan.suites:
-        grounds = [Ground(suite, use, corpora[corpus_id(suite, use)]) for use in suite.corpora]
+        makers = _Makers(plan, suite, registry, device)
         for variant in suite.encoder_variants or ({},):
-            makers = [CellMaker(plan, ground, suite, registry, device, variant) for ground in grounds]
-            by_corpus = {cells.use.corpus: cells for cells in reversed(makers)}
-            for cells in makers:
-                if cells.use.evaluate:
-                    _Expansion(cells, [by_corpus[name] for name in cells.use.sources]).expand()
+            for place, use in enumerate(suite.corpora):
+                for entry in suite.entries if use.evaluate else ():
+                    makers.expansion(entry, place, variant).expand(entry)
     _refuse_twins(plan)
     refuse_leaks(plan)
     return plan
+
+
+class _Makers:
+    """Makers of the cells of one suite: one a corpus, input spec and set of encoder arguments, made when asked for."""
+
+    def __init__(self, plan: Plan, suite: Suite, registry: Registry, device: str) -> None:
+        self.plan, self.suite, self.registry, self.device = plan, suite, registry, device
+        self._grounds: dict[tuple[int, str], Ground] = {}
+        self._makers: dict[tuple[int, str, str], CellMaker] = {}
+        self._expansions: dict[tuple[int, str, str], _Expansion] = {}
+
+    def expansion(self, entry: Entry, place: int, variant: dict[str, Any]) -> "_Expansion":
+        """What expands an entry on the corpus at a place of the suite."""
+        key = place, str(entry.input), str(variant)
+        if key not in self._expansions:
+            corpora = [use.corpus for use in self.suite.corpora]
+            sources = [corpora.index(name) for name in self.suite.corpora[place].sources]
+            cells = self._maker(entry, place, variant)
+            others = [self._maker(entry, source, variant) for source in sources]
+            self._expansions[key] = _Expansion(cells, others)
+        return self._expansions[key]
+
+    def _maker(self, entry: Entry, place: int, variant: dict[str, Any]) -> CellMaker:
+        key = place, str(entry.input), str(variant)
+        if key not in self._makers:
+            ground = self._ground(entry, place)
+            self._makers[key] = CellMaker(self.plan, ground, self.suite, self.registry, self.device, variant)
+        return self._makers[key]
+
+    def _ground(self, entry: Entry, place: int) -> Ground:
+        key = place, str(entry.input)
+        if key not in self._grounds:
+            use = self.suite.use_of(self.suite.corpora[place], entry)
+            self._grounds[key] = Ground(self.suite, use, self.plan.corpora[corpus_id(self.suite, use)])
+        return self._grounds[key]
 
 
 def _refuse_twins(plan: Plan) -> None:
@@ -105,16 +140,15 @@ class _Expansion:
         self.suite, self.use, self.corpus = cells.suite, cells.use, cells.corpus
         self.entries = {entry.label: entry for entry in self.suite.entries}
 
-    def expand(self) -> None:
-        """Add this suite's rows and cells on this corpus to the plan."""
-        for entry in self.entries.values():
-            for source in self._sources(entry):
-                for trained in self.suite.lead_sets:
-                    for evaluated in self.suite.eval_lead_sets or (trained,):
-                        for seed_index in range(self.suite.seeds):
-                            for what in self._evaluations(entry, source):
-                                at = At(trained, seed_index, what.fraction)
-                                self._row(entry, source, at, evaluated, what)
+    def expand(self, entry: Entry) -> None:
+        """Add an entry's rows and cells on this corpus to the plan."""
+        for source in self._sources(entry):
+            for trained in self.suite.trained_on(entry):
+                for evaluated in self.suite.evaluated_on(entry, trained):
+                    for seed_index in range(self.suite.seeds):
+                        for what in self._evaluations(entry, source):
+                            at = At(trained, seed_index, what.fraction)
+                            self._row(entry, source, at, evaluated, what)
 
     def _sources(self, entry: Entry) -> list[CellMaker | None]:
         """Here, and wherever else the entry's first fit may be made."""
@@ -151,16 +185,16 @@ class _Expansion:
 
     def _row(self, entry: Entry, source: CellMaker | None, at: At, evaluated: str, what: _Evaluation) -> None:
         described = self._described(entry, source, at, evaluated, what)
-        reason = self._unfit(entry, at.lead_set, evaluated, what)
+        reason = self._unfit(entry, what)
         if reason:
             self.plan.rows.append(replace(described, skipped=reason))
             return
         try:
             fit, judged = self._fit(entry, source, at), replace(at, lead_set=evaluated)
             if what.grouping:
-                key = self.cells.group(entry, what.grouping, fit, judged)
+                key = self.cells.group(entry, what.grouping, fit, judged, at.lead_set)
             else:
-                key = self.cells.predict(entry, fit, judged, described.readout, what.noise)
+                key = self.cells.predict(entry, fit, judged, at.lead_set, described.readout, what.noise)
             self.plan.rows.append(replace(described, key=key, fit_key=fit))
         except SkipFraction as skipped:
             self.plan.rows.append(replace(described, skipped=str(skipped)))
@@ -191,7 +225,7 @@ class _Expansion:
             origin="overlap" if overlap else "transfer" if source else found.kind,
             recipe=entry.recipe or "",
             needs=tuple(sorted(f.value for f in cells.needs(entry, self.entries))),
-            needs_at_test=tuple(sorted(f.value for f in kind.needs_at_test)),
+            needs_at_test=tuple(sorted(f.value for f in cells.needs_at_test(entry))),
             readout=self._readout(entry, source),
             encoder=self._encoder(),
             split=self.use.split.title(),
@@ -224,10 +258,8 @@ class _Expansion:
         told = ", ".join(f"{name} {spec.arguments[name]}" for name in sorted(names) if name in spec.arguments)
         return f"{spec.name} ({told})" if told else spec.name
 
-    def _unfit(self, entry: Entry, trained: str, evaluated: str, what: _Evaluation) -> str:
+    def _unfit(self, entry: Entry, what: _Evaluation) -> str:
         """Why an evaluation makes no sense; empty where it does."""
-        if self.cells.channels(entry, trained) != self.cells.channels(entry, evaluated):
-            return f"an encoder trained on {trained} cannot read {evaluated}"
         if what.grouping and self.cells.found(entry).strategy.readout == "boosting":
             return "what it gives the read-out is a table with gaps, not an embedding to group"
         return ""
@@ -237,13 +269,15 @@ class _Expansion:
     ) -> tuple[str, ...]:
         """The strategy's own, what the recipe sets, and what the fit starts from."""
         lines = list(kind.deviations)
-        changes = self.cells.changes(entry, kind)
-        if changes:
-            what = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in changes.items())
-            lines.append(f"Set here: {what}.")
-        if entry.init:
-            init = self.entries[entry.init]
-            lines.append(f"Starts from the fit of {_title(init, self.cells.found(init).strategy)}.")
+        for what, changes in (
+            ("Set here", changes_of(self.suite, entry, kind)),
+            ("Input here", entry.input),
+        ):
+            told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in changes.items())
+            lines += [f"{what}: {told}."] * bool(told)
+        for label in dict.fromkeys(entry.starts_from):
+            other = self.entries[label]
+            lines.append(f"Starts from the fit of {_title(other, self.cells.found(other).strategy)}.")
         if source:
             lines.append(f"Pre-trained on {source.corpus.name}, with all labels there where it reads labels.")
             lines += [] if overlap else self._left_out(source)

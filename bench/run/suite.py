@@ -5,120 +5,42 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from bench.data.leads import LEAD_SETS
-from bench.data.splits import SplitSpec
 from bench.nn.noise import LEVELS
 from bench.run.cell import EncoderSpec
+from bench.run.entry import CorpusUse, Entry, FractionsBy, Frozen, Grouping, SuiteError, assert_fractions
 from bench.train.budget import Budget, InputSpec
+
+__all__ = [
+    "CorpusUse",
+    "Entry",
+    "FractionsBy",
+    "Grouping",
+    "Suite",
+    "SuiteError",
+    "budget_of",
+    "corpus_uses",
+    "load_suite",
+    "sources_of",
+    "suite_files",
+]
 
 _MORE_AXES = ("encoder_variants", "noise_levels")
 
 HERE = Path(__file__).resolve().parents[1]
 
 
-class SuiteError(ValueError):
-    """A suite file is wrong; the message says where."""
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-Grouping = Literal["own", "means", "kmeans"]
-
-FractionsBy = Literal["patients", "folds", "frames"]
-"""What a label fraction is a share of: patients by class; nested folds, and patients of the first one below it;
-or windows of single leads, drawn one by one whoever's they are (CLOCS)."""
-
-
-class CorpusUse(_Frozen):
-    """A corpus, its downstream task and split.
-
-    Attributes:
-        input, encoder: in place of the suite's, on this corpus; budget: overrides of it.
-        sources: corpora of the suite whose fits are evaluated here too (transfer).
-        evaluate: False: strategies are only pre-trained on it, for others to be evaluated on.
-    """
-
-    corpus: str
-    task: str
-    split: SplitSpec = SplitSpec(kind="official")
-    input: InputSpec | None = None
-    encoder: EncoderSpec | None = None
-    budget: dict[str, Any] = {}
-    sources: tuple[str, ...] = ()
-    evaluate: bool = True
-
-
-def _assert_fractions(fractions: tuple[float, ...]) -> None:
-    """Label fractions are shares, each there once."""
-    bad = [fraction for fraction in fractions if not 0 < fraction <= 1]
-    if bad:
-        raise ValueError(f"label fraction {bad[0]} is not in (0, 1]")
-    if len(set(fractions)) < len(fractions):
-        raise ValueError("a label fraction is named twice")
-
-
-class Entry(_Frozen):
-    """A row of the board: a strategy with a recipe.
-
-    Attributes:
-        label: unique in the suite; how the command line calls the row. title: how tables do.
-        recipe: a named set of the strategy's parameters; `params` override it.
-        init: label of the entry whose fit this one starts from.
-        budget: overrides of the suite's budget.
-        encoder: overrides of the encoder's arguments.
-        fractions: only these label fractions; None: the suite's.
-        groupings: read-outs into groups; None: the suite's.
-        fractions_by: in place of the suite's.
-        transfer: where the corpora have `sources`, it is evaluated as pre-trained there too, 'never' or 'only' so.
-        noise: it is also tested under the suite's noise levels, if it is a classifier.
-        overlap: pre-train on the ECGs of validation and test too (labels are never read), only to measure what
-            that leak is worth; what starts from it inherits the mark.
-    """
-
-    strategy: str
-    label: str = ""
-    title: str = ""
-    recipe: str | None = None
-    params: dict[str, Any] = {}
-    init: str | None = None
-    budget: dict[str, Any] = {}
-    encoder: dict[str, Any] = {}
-    fractions: tuple[float, ...] | None = None
-    groupings: tuple[Grouping, ...] | None = None
-    fractions_by: FractionsBy | None = None
-    transfer: Literal["also", "never", "only"] = "also"
-    noise: bool = True
-    overlap: bool = False
-
-    @model_validator(mode="before")
-    @classmethod
-    def _labelled(cls, data: Any) -> Any:
-        if isinstance(data, str):
-            data = {"strategy": data}
-        if isinstance(data, dict) and "label" not in data:
-            data = {**data, "label": data.get("strategy", "")}
-        return data
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "Entry":
-        _assert_fractions(self.fractions or ())
-        if len(set(self.groupings or ())) < len(self.groupings or ()):
-            raise ValueError(f"entry {self.label!r}: groupings names something twice")
-        return self
-
-
-class Suite(_Frozen):
+class Suite(Frozen):
     """What to run at one scale.
 
     Attributes:
         seed: every random number of the suite derives from it; `seeds`: how many seed indices.
         budgets, params: overrides of budget and parameters by entry label, on top of the entry's own (what a scale
             changes: learning rates, say).
-        lead_sets: trained; `eval_lead_sets`: evaluated, by default the trained one.
+        lead_sets: trained, and evaluated; `eval_lead_sets`: what was trained on more leads is also evaluated with
+            these, the others being zero.
         encoders: in place of the suite's, for single entries by label; what starts from an entry has its encoder.
         encoder_variants: arguments of the encoder, everything runs with each set of them; none: as it is.
         label_fractions: shares of the training part whose labels are visible; fractions_by: shares of what.
@@ -163,9 +85,15 @@ class Suite(_Frozen):
         doubled = {label for label in labels if labels.count(label) > 1}
         if doubled:
             raise ValueError(f"two entries are labelled {doubled.pop()!r}; give one a `label`")
+        by_label = {entry.label: entry for entry in self.entries}
         for entry in self.entries:
-            if entry.init and entry.init not in labels:
-                raise ValueError(f"entry {entry.label!r} starts from {entry.init!r}, which is no entry")
+            for parent in entry.starts_from:
+                if parent not in labels:
+                    raise ValueError(f"entry {entry.label!r} starts from {parent!r}, which is no entry")
+                if by_label[parent].input != entry.input:
+                    raise ValueError(
+                        f"entry {entry.label!r} and {parent!r}, which it starts from, differ in `input`"
+                    )
             if entry.init and (entry.encoder or entry.label in self.encoders):
                 raise ValueError(
                     f"entry {entry.label!r} has the encoder of what it starts from; give it none"
@@ -186,7 +114,8 @@ class Suite(_Frozen):
             unknown = [label for label in named if label not in labels]
             if unknown:
                 raise ValueError(f"{what} names {unknown[0]!r}, which is no entry")
-        gone = [entry.label for entry in self.entries if entry.init in self.leave_out]
+        out = set(self.leave_out)
+        gone = [entry.label for entry in self.entries if out & set(entry.starts_from)]
         if gone and set(gone) - set(self.leave_out):
             raise ValueError(f"entry {gone[0]!r} starts from one that leave_out names")
         varied = {name for variant in self.encoder_variants for name in variant}
@@ -197,11 +126,54 @@ class Suite(_Frozen):
             raise ValueError(
                 "encoder_variants would not reach the entries that `encoders` names; set one of them"
             )
-        for name in (*self.lead_sets, *self.eval_lead_sets):
+        self._assert_leads()
+        assert_fractions(self.label_fractions)
+        return self
+
+    def _assert_leads(self) -> None:
+        """Lead sets are known, and each that is only evaluated is a part of one that is trained."""
+        entries = self.entries
+        own = [
+            name
+            for e in entries
+            for name in (*(e.lead_sets or ()), *(e.eval_lead_sets or ()), e.parents_lead_set)
+        ]
+        for name in (*self.lead_sets, *self.eval_lead_sets, *filter(None, own)):
             if name not in LEAD_SETS:
                 raise ValueError(f"no lead set {name!r}; there are: {', '.join(LEAD_SETS)}")
-        _assert_fractions(self.label_fractions)
-        return self
+        for name in self.eval_lead_sets:
+            if not any(_is_part(name, wider) for entry in entries for wider in self.trained_on(entry)):
+                raise ValueError(f"eval_lead_sets: {name!r} is no part of a lead set that is trained on")
+        for entry in entries:
+            for name in entry.eval_lead_sets or ():
+                if not any(_is_part(name, wider) for wider in self.trained_on(entry)):
+                    raise ValueError(f"entry {entry.label!r} is not trained on more leads than {name!r}")
+
+    def trained_on(self, entry: Entry) -> tuple[str, ...]:
+        """Lead sets that an entry is trained on."""
+        return entry.lead_sets or self.lead_sets
+
+    def evaluated_on(self, entry: Entry, trained: str) -> tuple[str, ...]:
+        """Lead sets that a fit is evaluated with: the one it was trained on, and those that are a part of it."""
+        asked = self.eval_lead_sets if entry.eval_lead_sets is None else entry.eval_lead_sets
+        return (trained, *(name for name in asked if name != trained and _is_part(name, trained)))
+
+    def use_of(self, use: CorpusUse, entry: Entry) -> CorpusUse:
+        """A corpus as an entry uses it: with the entry's own input, where it has one.
+
+        Raises:
+            SuiteError: there is no such input.
+        """
+        if not entry.input:
+            return use
+        spec = use.input or self.input
+        try:
+            own = InputSpec.model_validate({**spec.model_dump(), **entry.input})
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise SuiteError(f"entry {entry.label!r}: input.{where}: {first['msg']}") from None
+        return use.model_copy(update={"input": own})
 
     def _assert_frames(self) -> None:
         """Frames can be drawn only where each is judged by itself."""
@@ -233,14 +205,20 @@ class Suite(_Frozen):
         return self.model_copy(update=changes)
 
     def _cyclic(self, entry: Entry) -> bool:
-        """Does following `init` come back to the entry?"""
+        """Does following what it starts from come back to the entry?"""
         by_label = {other.label: other for other in self.entries}
-        place = by_label.get(entry.init or "")
-        for _ in self.entries:
-            if place is None:
-                return False
-            place = by_label.get(place.init or "")
-        return place is not None
+        seen: set[str] = set()
+        waiting = list(entry.starts_from)
+        while waiting:
+            label = waiting.pop()
+            if label not in seen and label in by_label:
+                seen.add(label)
+                waiting += by_label[label].starts_from
+        return entry.label in seen
+
+
+def _is_part(lead_set: str, wider: str) -> bool:
+    return set(LEAD_SETS[lead_set]) <= set(LEAD_SETS[wider])
 
 
 def suite_files() -> dict[str, Path]:

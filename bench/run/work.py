@@ -148,7 +148,9 @@ def _fit(
     info = fit_info(corpus, cell, job.rows, kind)
     recipe = Recipe(kind, encoders()[cell.encoder.name], cell.encoder.arguments, cell.strategy.params, info)
     device = torch.device(job.device)
-    built = {role: restore(payload, job.sources, device) for role, payload in parents.items()}
+    fits = {role: payload for role, payload in parents.items() if role in kind.parents}
+    built = {role: restore(payload, job.sources, device) for role, payload in fits.items()}
+    frozen = {role: _embeddings(parents[role]) for role in kind.embeddings_of}
     setting = Setting(
         cell.input,
         cell.lead_set,
@@ -159,15 +161,21 @@ def _fit(
         cell.precision,
     )
     signals = _signals(job, cell.input, cell.lead_set)
-    fit = prepare_fit(recipe, corpus, setting, device, built, signals)
+    fit = prepare_fit(recipe, corpus, setting, device, built, signals, frozen)
     started = time.perf_counter()
     fitted = finish(fit)
     seconds = time.perf_counter() - started
-    ancestry = {role: json.loads(payload["fit.json"]) for role, payload in parents.items()}
+    ancestry = {role: json.loads(payload["fit.json"]) for role, payload in fits.items()}
     described = {"cell": cell.model_dump(mode="json"), "parents": ancestry, **fitted.facts}
     files = {"state.pt": to_bytes(fitted.strategy.state_dict()), "fit.json": _json(described)}
     files["health.csv"] = fitted.health.to_csv(index=False).encode()
     return files, {"fit_seconds": round(seconds, 4)}
+
+
+def _embeddings(payload: Payload) -> np.ndarray:
+    """What an embed cell holds."""
+    values: np.ndarray = np.load(io.BytesIO(payload["embeddings.npy"]))
+    return values
 
 
 def fit_info(corpus: PreparedCorpus, cell: FitCell, rows: Rows, kind: type[Strategy]) -> Info:
@@ -199,7 +207,7 @@ def _structure(described: Mapping[str, Any], sources: Mapping[str, Source], devi
 def _embed(job: Job, cell: EmbedCell, parents: Mapping[str, Payload]) -> dict[str, bytes]:
     corpus, device = open_corpus(job.corpus), torch.device(job.device)
     strategy = restore(parents["fit"], job.sources, device)
-    signals = _signals(job, cell.input, cell.lead_set)
+    signals = _signals(job, cell.input, cell.lead_set, cell.filled_to)
     buffer = io.BytesIO()
     np.save(buffer, embed_corpus(strategy, corpus, cell.input, signals, cell.precision))
     return {"embeddings.npy": buffer.getvalue()}
@@ -213,10 +221,10 @@ def _predict(job: Job, cell: PredictCell, parents: Mapping[str, Payload]) -> dic
         classifier = restore(parents["fit"], job.sources, device)
         if not isinstance(classifier, Classifier):
             raise TypeError(f"{classifier.name} is no classifier")
-        signals = _signals(job, cell.input, cell.lead_set)
+        signals = _signals(job, cell.input, cell.lead_set, cell.filled_to)
         result = predict_from_classifier(classifier, judged, signals, cell.precision, cell.noise)
     else:
-        embeddings = np.load(io.BytesIO(parents["embed"]["embeddings.npy"]))
+        embeddings = _embeddings(parents["embed"])
         seed = derive_seed(cell.suite_seed, "readout", cell.seed_index)
         result, chosen = predict_from_embeddings(embeddings, judged, cell.readout, seed, cell.threads)
     return {"scores.parquet": result.to_bytes(), "predict.json": _json(chosen)}
@@ -230,7 +238,7 @@ def _group(job: Job, cell: GroupCell, parents: Mapping[str, Payload]) -> dict[st
     fit = None
     if "fit" in parents:
         fit = restore(parents["fit"], job.sources, torch.device("cpu"))
-    embeddings = torch.from_numpy(np.load(io.BytesIO(parents["embed"]["embeddings.npy"])))
+    embeddings = torch.from_numpy(_embeddings(parents["embed"]))
     broken = int((~embeddings.isfinite().all(1)).sum())
     if broken:
         raise ValueError(
@@ -272,15 +280,19 @@ def open_corpus(folder: Path) -> PreparedCorpus:
     return PreparedCorpus.open(folder)
 
 
-def _signals(job: Job, spec: InputSpec, lead_set_name: str) -> Signals:
-    return _cached_signals(job.corpus, spec, lead_set_name, job.rows.statistics.tobytes(), job.device)
+def _signals(job: Job, spec: InputSpec, lead_set_name: str, filled_to: str = "") -> Signals:
+    shown = lead_set_name if filled_to else ""
+    statistics = job.rows.statistics.tobytes()
+    return _cached_signals(job.corpus, spec, filled_to or lead_set_name, shown, statistics, job.device)
 
 
 @lru_cache(maxsize=2)
-def _cached_signals(folder: Path, spec: InputSpec, lead_set_name: str, train: bytes, device: str) -> Signals:
+def _cached_signals(
+    folder: Path, spec: InputSpec, lead_set_name: str, shown: str, train: bytes, device: str
+) -> Signals:
     """A corpus on the device, kept between the cells of a warm worker."""
     rows = np.frombuffer(train, dtype=np.int64)
-    return corpus_signals(open_corpus(folder), spec, lead_set_name, rows, torch.device(device))
+    return corpus_signals(open_corpus(folder), spec, lead_set_name, rows, torch.device(device), shown)
 
 
 def _json(content: Any) -> bytes:

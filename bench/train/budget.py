@@ -19,6 +19,8 @@ class InputSpec(BaseModel):
             (millivolts).
         instance: 'record' (all leads as channels) or 'lead' (each lead is an instance of one channel).
         stride: samples between evaluation windows; None: the window's length.
+        windows: evaluation windows of a record at most, evenly spaced where there would be more (1: the first); None:
+            all.
         aggregation: how a record's windows become one score: 'mean' or 'max', embeddings being averaged in
             both; or 'none': every window (and lead) is a unit of its own, which is judged by itself.
     """
@@ -34,6 +36,7 @@ class InputSpec(BaseModel):
     ] = "zscore-lead"
     instance: Literal["record", "lead"] = "record"
     stride: int | None = Field(default=None, gt=0)
+    windows: int | None = Field(default=None, gt=0)
     aggregation: Literal["mean", "max", "none"] = "mean"
 
 
@@ -43,7 +46,8 @@ class Budget(BaseModel):
     Attributes:
         steps: optimiser steps.
         batch: records a batch (fewer only where the training set has fewer).
-        lr: learning rate; `schedule` 'constant' or 'cosine' to zero, after `warmup` linear steps.
+        lr: learning rate; `schedule` 'constant', 'cosine' to zero, or 'step', a tenth from each of `milestones` on,
+            which are shares of a phase's steps; after `warmup` linear steps.
         selection: 'last', or 'best_val_loss' over the validation part every `check_every` steps, stopping
             after `patience` checks without a better one (0: never stop early).
     """
@@ -55,7 +59,8 @@ class Budget(BaseModel):
     optimiser: Literal["adamw", "adam", "sgd"] = "adamw"
     lr: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)
-    schedule: Literal["constant", "cosine"] = "cosine"
+    schedule: Literal["constant", "cosine", "step"] = "cosine"
+    milestones: tuple[float, ...] = ()
     warmup: int = Field(default=0, ge=0)
     selection: Literal["last", "best_val_loss"] = "last"
     check_every: int = Field(default=20, gt=0)
@@ -65,4 +70,8 @@ class Budget(BaseModel):
     def _warmup_fits(self) -> "Budget":
         if self.steps and self.warmup >= self.steps:
             raise ValueError(f"warmup ({self.warmup}) must be shorter than the {self.steps} steps")
+        if (self.schedule == "step") != bool(self.milestones):
+            raise ValueError("milestones are the schedule 'step', and it needs some")
+        if any(not 0 < share < 1 for share in self.milestones):
+            raise ValueError(f"milestones {self.milestones} are not all in (0, 1)")
         return self

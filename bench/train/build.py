@@ -1,7 +1,7 @@
 """From a description to a trained strategy: building, fitting and rebuilding, the same in every process."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 
 from bench.data.corpus import CorpusError, PreparedCorpus
 from bench.data.leads import lead_set
+from bench.data.measured import databases
 from bench.nn.encoder import Encoder
 from bench.train.budget import Budget, InputSpec
 from bench.train.fit import Fit, Seeds, count_parameters, random_state
@@ -108,6 +109,7 @@ def make_info(
         steps=steps,
         counts=counts or (0, 0, 0),
         edges=edges or (),
+        databases=databases(corpus) if Field.DATABASE in kind.needs_with(params) else (),
     )
 
 
@@ -184,8 +186,14 @@ def prepare_fit(
     device: torch.device,
     parents: Mapping[str, Strategy] | None = None,
     signals: Signals | None = None,
+    embeddings: Mapping[str, np.ndarray] | None = None,
 ) -> Fit:
-    """A fit ready to run; `signals`: the corpus already on the device, else it is put there."""
+    """A fit ready to run.
+
+    Args:
+        signals: the corpus already on the device, else it is put there.
+        embeddings: (R, D) of every record of the corpus, by role of `Strategy.embeddings_of`.
+    """
     kind, rows, spec, budget = recipe.strategy, setting.rows, setting.input, setting.budget
     params = kind.Params.model_validate(recipe.params)
     needs, draw = kind.needs_with(params), kind.draws(params)
@@ -193,7 +201,12 @@ def prepare_fit(
     lengths = corpus.records["length"].to_numpy()
 
     def fields(which: np.ndarray, known: np.ndarray) -> Fields:
-        return record_fields(corpus, which, needs, kind.name, setting.task, known, device)
+        declared = record_fields(corpus, which, needs, kind.name, setting.task, known, device)
+        frozen = {
+            f"embedding:{role}": torch.from_numpy(values[which]).to(device)
+            for role, values in (embeddings or {}).items()
+        }
+        return replace(declared, columns={**declared.columns, **frozen})
 
     def instances(which: np.ndarray, known: np.ndarray) -> TrainingSet:
         which = long_enough(lengths, which, draw, signals.window)

@@ -36,6 +36,7 @@ class Info(BaseModel):
         steps: optimiser steps of the budget.
         counts: number of classes, sexes and age bins; given to strategies that look for groups, else zeros.
         edges: ages in years between the age bins; given to those of them that declare demographics.
+        databases: source databases of the corpus, sorted; given to strategies that declare them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,6 +52,7 @@ class Info(BaseModel):
     steps: int = 1
     counts: tuple[int, int, int] = (0, 0, 0)
     edges: tuple[float, ...] = ()
+    databases: tuple[str, ...] = ()
 
     def grid(self) -> AttributeGrid:
         """The attribute sets of the training set.

@@ -14,6 +14,8 @@ class Field(StrEnum):
     DEMOGRAPHICS = "demographics"
     MEASUREMENTS = "measurements"
     LABELS = "labels"
+    DATABASE = "database"
+    FEATURES = "features"
 
 
 class UndeclaredField(AttributeError):
@@ -24,9 +26,13 @@ _COLUMNS = {
     "patient": Field.PATIENT,
     "age": Field.DEMOGRAPHICS,
     "sex": Field.DEMOGRAPHICS,
+    "height": Field.DEMOGRAPHICS,
+    "weight": Field.DEMOGRAPHICS,
     "measurements": Field.MEASUREMENTS,
     "labels": Field.LABELS,
     "labelled": Field.LABELS,
+    "database": Field.DATABASE,
+    "features": Field.FEATURES,
 }
 
 
@@ -36,6 +42,8 @@ class Fields:
 
     Attributes:
         columns: patient (M,) int64; age (M,) years, NaN unknown; sex (M,) 0 male, 1 female, -1 unknown;
+            height (M,) cm and weight (M,) kg, NaN unknown; database (M,) int64, -1 unknown; features (M, 8) in the
+            order of `bench.data.features.FEATURES`, NaN unknown; `embedding:<role>` (M, D);
             measurements (M, 11) in the order of `bench.data.corpus.ATTRIBUTES`, NaN unknown; labels (M, K)
             multi-hot of the downstream task, zero where masked; labelled (M,) bool; `labels:<task>` (M, K').
         allowed: the fields the owner declared.
@@ -84,6 +92,26 @@ class HasFields:
         return self.fields.column("sex")
 
     @property
+    def height(self) -> Tensor:
+        """(M,) cm, NaN unknown; needs Field.DEMOGRAPHICS."""
+        return self.fields.column("height")
+
+    @property
+    def weight(self) -> Tensor:
+        """(M,) kg, NaN unknown; needs Field.DEMOGRAPHICS."""
+        return self.fields.column("weight")
+
+    @property
+    def database(self) -> Tensor:
+        """(M,) int64, which of `Info.databases` the record is from, -1 unknown; needs Field.DATABASE."""
+        return self.fields.column("database")
+
+    @property
+    def features(self) -> Tensor:
+        """(M, 8) hand features of the record's R peaks, NaN where there are none; needs Field.FEATURES."""
+        return self.fields.column("features")
+
+    @property
     def measurements(self) -> Tensor:
         """(M, 11) machine measurements, NaN unknown; needs Field.MEASUREMENTS."""
         return self.fields.column("measurements")
@@ -101,3 +129,7 @@ class HasFields:
     def labels_of(self, task: str) -> Tensor:
         """(M, K') multi-hot labels of another task of the corpus; needs Field.LABELS."""
         return self.fields.column(f"labels:{task}")
+
+    def embedding_of(self, role: str) -> Tensor:
+        """(M, D) frozen embedding of the record by the parent in a role of `Strategy.embeddings_of`."""
+        return self.fields.column(f"embedding:{role}")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from bench.data.corpus import ATTRIBUTES, CorpusError, PreparedCorpus
+from bench.data.measured import databases, read_features
 from bench.train.budget import InputSpec
 from bench.train.description import Draw
 from bench.train.fields import Field, Fields
@@ -31,6 +32,7 @@ class Signals:
         offset, length: (R,) int64, where each record lies in `flat`.
         shift, scale: (R, C) float32 millivolts; scaled = (signal - shift) / scale.
         window: samples of an evaluated instance.
+        present: (C,) bool, the leads that are shown; the others are zero after scaling. None: all are.
         by_view: scaled to [0, 1] by its own extremes instead, each lead of each signal by itself.
         shortest: samples of the shortest record; beyond them gathering must pad.
     """
@@ -44,28 +46,44 @@ class Signals:
     shortest: int
     device: torch.device
     by_view: bool = False
+    present: Tensor | None = None
 
     def gather(self, record: Tensor, start: Tensor, windows: int = 1) -> Tensor:
-        """(B, C, windows * window) float32 millivolts from `start` (B,) on, zero beyond the record's end."""
+        """(B, C, windows * window) float32 millivolts from `start` (B,) on.
+
+        Beyond the record's end it is padded with what scaling makes zero.
+        """
         samples = windows * self.window
         steps = torch.arange(samples, device=self.flat.device)
         position = start[:, None] + steps
         place = (self.offset[record][:, None] + position).clamp_max(len(self.flat) - 1)
-        signal = self.flat[place].to(self.device).transpose(1, 2).to(torch.float32).contiguous()
+        signal = self.flat[place].to(self.device).transpose(1, 2).to(torch.float32).contiguous() * 1e-3
         if samples > self.shortest:
-            inside = position < self.length[record][:, None]
-            signal = signal * inside[:, None].to(self.device)
-        return signal * 1e-3
+            inside = (position < self.length[record][:, None])[:, None].to(self.device)
+            signal = torch.where(inside, signal, self.shift[record.to(self.device)][..., None])
+        return signal
+
+    def valid(self, record: Tensor, start: Tensor, windows: int = 1) -> Tensor | None:
+        """(B,) int64, samples of such an instance that the record fills; None where no record is shorter."""
+        samples = windows * self.window
+        if samples <= self.shortest:
+            return None
+        return (self.length[record] - start).clamp(max=samples).to(self.device)
 
     def scaled(self, signal: Tensor, record: Tensor, leads: Tensor | None = None) -> Tensor:
         """Scale (N, C', T) millivolts by the statistics of each row's record; `leads` (N, C') as in Views."""
         if self.by_view:
             low, high = signal.aminmax(dim=2, keepdim=True)
-            return (signal - low) / (high - low).clamp_min(_FLOOR)
-        shift, scale = self.shift[record], self.scale[record]
-        if leads is not None:
-            shift, scale = shift.gather(1, leads), scale.gather(1, leads)
-        return (signal - shift[..., None]) / scale[..., None]
+            scaled = (signal - low) / (high - low).clamp_min(_FLOOR)
+        else:
+            shift, scale = self.shift[record], self.scale[record]
+            if leads is not None:
+                shift, scale = shift.gather(1, leads), scale.gather(1, leads)
+            scaled = (signal - shift[..., None]) / scale[..., None]
+        if self.present is None:
+            return scaled
+        shown = self.present.expand(len(scaled), -1) if leads is None else self.present[leads]
+        return scaled * shown[..., None]
 
 
 def load_signals(
@@ -74,12 +92,14 @@ def load_signals(
     leads: list[int],
     device: torch.device,
     train_rows: np.ndarray,
+    present: list[int] | None = None,
 ) -> Signals:
     """Put a corpus on the device (it stays in host memory where the device has no room).
 
     Args:
         leads: channel positions of the lead set.
         train_rows: records whose statistics 'zscore-global' uses.
+        present: those of the leads that are shown, and whose statistics scale; the others are zero. None: all.
 
     Raises:
         CorpusError: the rate differs, or whole records are asked for and lengths differ.
@@ -94,7 +114,7 @@ def load_signals(
         raise CorpusError(
             f"records of {corpus.name} are {lengths.min()} to {lengths.max()} samples long; set input.window"
         )
-    shift, scale = _scaling(corpus, spec, leads, train_rows)
+    shift, scale = _shown(corpus, spec, leads, train_rows, leads if present is None else present)
     columns = np.ascontiguousarray(corpus.signals[:, leads])
     flat = torch.from_numpy(columns)
     if device.type == "cuda" and flat.nbytes < 0.6 * torch.cuda.mem_get_info(device)[0]:
@@ -111,7 +131,19 @@ def load_signals(
         int(lengths.min()),
         device,
         spec.scaling == "minmax-view",
+        None if present is None else torch.tensor(np.isin(leads, present), device=device),
     )
+
+
+def _shown(
+    corpus: PreparedCorpus, spec: InputSpec, leads: list[int], train_rows: np.ndarray, present: list[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Per-record shift and scale (R, C) in millivolts, by the leads that are shown; (0, 1) for the others."""
+    own_shift, own_scale = _scaling(corpus, spec, present, train_rows)
+    shift, scale = np.zeros((len(own_shift), len(leads))), np.ones((len(own_shift), len(leads)))
+    places = [leads.index(lead) for lead in present]
+    shift[:, places], scale[:, places] = own_shift, own_scale
+    return shift, scale
 
 
 def _scaling(
@@ -171,13 +203,14 @@ class TrainingSet:
 
     def draw(self, index: Tensor, generator: torch.Generator | None) -> Batch:
         """The instances at `index`, in millivolts; `generator` (host) picks the starts, None starts at 0."""
-        record = self.record[index]
-        signal = self.signals.gather(record, self._starts(index, generator), self.windows)
+        record, start = self.record[index], self._starts(index, generator)
+        signal = self.signals.gather(record, start, self.windows)
+        valid = self.signals.valid(record, start, self.windows)
         if self.lead is not None:
             rows = torch.arange(len(index), device=signal.device)
             signal = signal[rows, self.lead[index].to(signal.device)][:, None]
         index, record = index.to(signal.device), record.to(signal.device)
-        return Batch(signal, index, record, self.fields.take(index))
+        return Batch(signal, index, record, self.fields.take(index), valid)
 
     def _starts(self, index: Tensor, generator: torch.Generator | None) -> Tensor:
         """(B,) first sample of each instance."""
@@ -193,7 +226,8 @@ class TrainingSet:
         """The same batch with its signal scaled, of one window only, which is what is embedded."""
         leads = None if self.lead is None else self.lead.to(batch.index.device)[batch.index][:, None]
         signal = self.signals.scaled(batch.signal[..., : self.signals.window], batch.record, leads)
-        return Batch(signal, batch.index, batch.record, batch.fields)
+        valid = None if batch.valid is None else batch.valid.clamp(max=self.signals.window)
+        return Batch(signal, batch.index, batch.record, batch.fields, valid)
 
 
 def record_fields(
@@ -215,9 +249,16 @@ def record_fields(
         columns["age"] = torch.tensor(records["age"].to_numpy(float), dtype=torch.float32)
         sex = records["sex"].map(_SEX).fillna(-1).to_numpy(np.int64)
         columns["sex"] = torch.from_numpy(sex)
+        for name in ("height", "weight"):
+            columns[name] = torch.tensor(records[name].to_numpy(float), dtype=torch.float32)
     if Field.MEASUREMENTS in allowed:
         values = records[list(ATTRIBUTES)].to_numpy(np.float32)
         columns["measurements"] = torch.from_numpy(values)
+    if Field.DATABASE in allowed:
+        codes = pd.Categorical(records["source"], categories=list(databases(corpus))).codes
+        columns["database"] = torch.from_numpy(codes.astype(np.int64))
+    if Field.FEATURES in allowed:
+        columns["features"] = torch.from_numpy(read_features(corpus)[rows])
     if Field.LABELS in allowed and task is not None:
         known = rows if labelled_rows is None else labelled_rows
         columns |= _label_columns(corpus, rows, task, known)

@@ -53,6 +53,8 @@ def rate_factor(index: int, start: int, end: int, budget: Budget) -> float:
         return (done + 1) / budget.warmup
     if budget.schedule == "constant":
         return 1.0
+    if budget.schedule == "step":
+        return float(0.1 ** sum(done >= round(share * length) for share in budget.milestones))
     share = (done - budget.warmup) / max(1, length - budget.warmup)
     return 0.5 * (1.0 + math.cos(math.pi * share))
 

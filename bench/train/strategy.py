@@ -63,12 +63,14 @@ class Batch(HasFields):
         index: (B,) int64, the instance's stable row in the training set.
         record: (B,) int64, the record's row in the corpus.
         fields: the declared fields, read as `batch.age`, `batch.labels`, ...
+        valid: (B,) int64, samples that the record fills, what is behind them being padding; None: all.
     """
 
     signal: Tensor
     index: Tensor
     record: Tensor
     fields: Fields
+    valid: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -180,10 +182,13 @@ class Strategy(nn.Module):
         paper: citation.
         needs: fields it reads in training; nothing else is in its batches. Where that hangs on the parameters,
             `needs_with` decides.
-        needs_at_test: fields that `embed` (or `logits`) reads of the record to be judged.
+        needs_at_test: fields that `embed` (or `logits`) reads of the record to be judged. Where that hangs on the
+            parameters, `needs_at_test_with` decides.
         deviations: what differs from the paper, one sentence each; shown on the board.
         recipes: named sets of parameters.
-        parents: roles of the fits it starts from ('init', 'target', ...).
+        parents: roles of the fits it starts from ('init', 'classifier', ...).
+        embeddings_of: roles of further fits, whose frozen embedding of every training record it reads as
+            `batch.embedding_of(role)`.
         trained: False for controls that take no optimiser step.
         readout: how its embeddings are judged: 'probe' (linear) or 'boosting' (tabular controls).
         uses_encoder: False for controls whose embedding needs none.
@@ -201,6 +206,7 @@ class Strategy(nn.Module):
     deviations: ClassVar[tuple[str, ...]] = ()
     recipes: ClassVar[dict[str, dict[str, Any]]] = {}
     parents: ClassVar[tuple[str, ...]] = ()
+    embeddings_of: ClassVar[tuple[str, ...]] = ()
     trained: ClassVar[bool] = True
     readout: ClassVar[str] = "probe"
     labelled_only: ClassVar[bool] = False
@@ -224,6 +230,11 @@ class Strategy(nn.Module):
     def needs_with(cls, params: Any) -> frozenset[Field]:
         """Fields it reads with such parameters: what its batches, its key and the ledger follow."""
         return cls.needs
+
+    @classmethod
+    def needs_at_test_with(cls, params: Any) -> frozenset[Field]:
+        """Fields it reads of the record to be judged, with such parameters."""
+        return cls.needs_at_test
 
     @classmethod
     def seeks(cls, params: Any) -> tuple[Attribute, ...]:

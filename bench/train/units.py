@@ -7,12 +7,21 @@ import numpy as np
 from bench.train.budget import InputSpec
 
 
-def record_windows(lengths: np.ndarray, window: int, stride: int) -> tuple[np.ndarray, np.ndarray]:
-    """Record row and start of every evaluation window; a record shorter than the window has one, padded."""
-    counts = np.maximum((lengths - window) // stride, 0) + 1
+def record_windows(
+    lengths: np.ndarray, window: int, stride: int, most: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Record row and start of every evaluation window; a record shorter than the window has one, padded.
+
+    Args:
+        lengths: samples of each record.
+        most: windows of a record; one that would have more has so many, evenly spaced from its first to its last.
+    """
+    every = np.maximum((lengths - window) // stride, 0) + 1
+    counts = every if most is None else np.minimum(every, most)
     record = np.repeat(np.arange(len(lengths)), counts)
-    first = np.repeat(np.cumsum(counts) - counts, counts)
-    return record, (np.arange(len(record)) - first) * stride
+    place = np.arange(len(record)) - np.repeat(np.cumsum(counts) - counts, counts)
+    apart = np.repeat((every - 1) / np.maximum(counts - 1, 1), counts)
+    return record, np.rint(place * apart).astype(np.int64) * stride
 
 
 @dataclass(frozen=True)
@@ -38,7 +47,7 @@ def evaluation_instances(lengths: np.ndarray, window: int, channels: int, spec: 
         lengths: samples of each record.
         channels: leads of the lead set.
     """
-    record, start = record_windows(lengths, window, spec.stride or window)
+    record, start = record_windows(lengths, window, spec.stride or window, spec.windows)
     if spec.instance == "record":
         return Instances(record, start, np.full(len(record), -1))
     lead = np.tile(np.arange(channels), len(record))

@@ -8,7 +8,15 @@ import pandas as pd
 import pytest
 from scipy.signal import butter, resample_poly, sosfiltfilt
 
-from bench.data.audit import CorpusPart, Overlap, audit, find_duplicates, refuse_overlap
+from bench.data.audit import (
+    CorpusPart,
+    Overlap,
+    agreement,
+    audit,
+    find_duplicates,
+    refuse_overlap,
+    signatures,
+)
 from bench.data.corpus import CorpusError, PreparedCorpus
 from tests.realdata import realdata
 
@@ -131,6 +139,37 @@ def test_a_third_corpus_of_the_plan_tells_whose_records_they_are(make: Make) -> 
     assert [(o.training, o.testing, o.patients) for o in audit([train, other], [test])] == [
         ("cinc2021", "cinc2021", ["HR00002"])
     ]
+
+
+def test_a_challenge_record_that_bears_ptbxl_s_patient_is_theirs(make: Make) -> None:
+    """HR00500 lies in no PTB-XL folder of the plan; its patient, by PTB-XL's table, does."""
+    ptbxl = make("ptbxl", ["1", "2"], [_heart(0), _heart(1)], patients=["700", "701"])
+    ids, patients = ["HR00500", "HR00501", "E00001"], ["700", "HR00501", "701"]
+    cinc = make("cinc2021", ids, [_heart(i) for i in range(5, 8)], patients=patients)
+    assert _evidence(find_duplicates(cinc, ptbxl)) == [("HR00500", "1", "patient")]
+    hospital = make("hospital", ["x"], [_heart(9)], patients=["700"])
+    assert find_duplicates(cinc, hospital).empty
+
+
+@pytest.mark.parametrize("level", [0.1, 0.012, -1.7])
+def test_a_flat_lead_has_no_signature_whatever_its_level(level: float) -> None:
+    signal = _heart(1).astype(np.float32)
+    signal[:, 1] = level
+    marks = signatures([signal], 500)
+    assert marks.shape == (1, 2, 101) and marks[0, 0].any() and not marks[0, 1].any()
+    assert not signatures([signal], 24).any()
+    np.testing.assert_allclose(np.linalg.norm(marks[0, 0]), 1, rtol=1e-5)
+
+
+def test_agreement_is_of_partners() -> None:
+    hearts = [_heart(i) for i in range(4)]
+    marks = signatures(hearts, 500)
+    copies = signatures([resample_poly(heart, 1, 5, axis=0) for heart in hearts], 100)
+    copies[2, 1] = 0
+    copies[3] = 0
+    found = agreement(marks, copies)
+    assert (found[:3] > 0.99).all() and np.isnan(found[3])
+    assert (agreement(marks[[0, 1, 2]], copies[[1, 2, 0]]) < 0.9).all()
 
 
 def test_simulated_ids_are_no_real_patients(make: Make) -> None:

@@ -1,5 +1,6 @@
 """`data check`: the layout is recognised and every known defect of the real slices is one line."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,17 @@ from tests.data.folders import ecg, write_dat, write_mat, write_ptbxl, write_she
 from tests.realdata import realdata
 
 MENDED = "record line names the file {0}.mat, which wfdb refuses; extension dropped"
+
+
+OWN = ("", "no patient ids are published: each record is its own patient")
+WHOSE = (
+    "patients as in ptbxl_database.csv for 10 records (HR00001, HR00002, HR00003, HR00004, HR00005, ...),"
+    " age and sex agree; every other record is its own patient"
+)
+
+
+def partly(counts: str) -> tuple[str, str]:
+    return "", f"source databases in part: {counts}"
 
 
 def lines(*parts: str) -> tuple[str, set[tuple[str, str]]]:
@@ -55,19 +67,30 @@ def test_ningbo_flat_leads() -> None:
         "JS20004": "flat: V2, V4, V6 (constant 0 mV); kept",
         "JS20008": "flat: V2, V4, V6 (constant 0 mV); kept",
     }
-    assert {record for record, _ in found} - set(flat) == {"JS20005"}  # a doubled comma in #Dx
+    others = {record: reason for record, reason in found if record not in flat and record}
+    assert list(others) == ["JS20005"] and others["JS20005"].startswith("empty or doubled code in #Dx")
+    assert {(record, reason) for record, reason in found if not record} == {
+        OWN,
+        partly("ningbo 66 of 34,905"),
+    }
 
 
 @pytest.mark.parametrize(
-    ("folder", "count", "expected"),
+    ("folder", "count", "whole", "expected"),
     [
-        ("WFDB_CPSC2018", 14, set()),
-        ("WFDB_CPSC2018_2", 10, set()),
-        ("WFDB_Ga", 10, {("", "age missing in 3 records")}),
-        ("WFDB_PTB", 2, {("", "unit written 'mv', read as mV, in 2 records (S0001, S0002)")}),
+        ("WFDB_CPSC2018", 14, "cpsc 14 of 6,877", set()),
+        ("WFDB_CPSC2018_2", 10, "cpsc_extra 10 of 3,453", set()),
+        ("WFDB_Ga", 10, "georgia 10 of 10,344", {("", "age missing in 3 records")}),
+        (
+            "WFDB_PTB",
+            2,
+            "ptb 2 of 516",
+            {("", "unit written 'mv', read as mV, in 2 records (S0001, S0002)")},
+        ),
         (
             "WFDB_Ga_mat_in_record_name",
             2,
+            "georgia 2 of 10,344",
             {
                 ("E07509", MENDED.format("E07509")),
                 ("E07510", MENDED.format("E07510")),
@@ -76,15 +99,20 @@ def test_ningbo_flat_leads() -> None:
         ),
     ],
 )
-def test_challenge_folders(folder: str, count: int, expected: set[tuple[str, str]]) -> None:
-    assert lines("cinc2021", folder) == (f"cinc2021 ({count} of 88,253)", expected)
+def test_challenge_folders(folder: str, count: int, whole: str, expected: set[tuple[str, str]]) -> None:
+    title, found = lines("cinc2021", folder)
+    assert title == f"cinc2021 ({count} of 88,253)" and found == expected | {OWN, partly(whole)}
 
 
 def test_challenge_whole() -> None:
     title, found = lines("cinc2021")
-    assert title == "cinc2021 (48 of 88,253)" and len(found) == 5
+    assert title == "cinc2021 (48 of 88,253)" and len(found) == 7 and ("", WHOSE) in found
+    counts = (
+        "cpsc 14 of 6,877, cpsc_extra 10 of 3,453, ptb 2 of 516, ptbxl 10 of 21,837, georgia 12 of 10,344"
+    )
+    assert partly(counts) in found
     title, found = lines("cinc2021", "WFDB_PTBXL")
-    assert title == "cinc2021 (10 of 88,253)" and len(found) == 1
+    assert title == "cinc2021 (10 of 88,253)" and len(found) == 3 and OWN in found  # no table beside it
 
 
 def test_layouts_are_recognised(tmp_path: Path) -> None:
@@ -95,6 +123,10 @@ def test_layouts_are_recognised(tmp_path: Path) -> None:
     (tmp_path / "d" / "records.csv").write_text("record,path,labels\nr1,r1,SR\n")
     found = [detect_reader(tmp_path / name) for name in "abcd"]
     assert found == [PtbxlReader(), ChapmanReader(), CincReader(), FolderReader()]
+    (tmp_path / "c" / "ptbxl_database.csv").write_text("ecg_id,patient_id,age,sex\n")
+    assert detect_reader(tmp_path / "c") == CincReader()  # PTB-XL's table, but the Challenge's signals
+    shutil.rmtree(tmp_path / "a" / "records100")
+    assert detect_reader(tmp_path / "a") == PtbxlReader()  # whose error says what is missing
     (tmp_path / "e").mkdir()
     with pytest.raises(
         CorpusError, match=r"looked for ptbxl_database.csv .*Diagnostics.xlsx .*records.csv .*hea"

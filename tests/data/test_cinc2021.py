@@ -13,6 +13,9 @@ from bench.data.splits import SplitSpec, make_split
 from tests.data.folders import ecg, write_mat
 from tests.realdata import realdata
 
+OWN = "no patient ids are published: each record is its own patient"
+PART = "source databases in part: "
+
 
 @pytest.mark.parametrize(
     ("record", "path", "source"),
@@ -54,9 +57,8 @@ def test_comments_by_hand(tmp_path: Path) -> None:
     assert index.records["age"][0] == 74 and index.records["age"].isna().tolist() == [False, True, True]
     assert index.records["sex"].tolist() == ["female", "", "male"]
     assert index.records["source"].tolist() == ["georgia", "georgia", "ningbo"]
-    rows = list(index.labels.itertuples(index=False, name=None))
-    expected = [("E00001", "1"), ("E00001", "2"), ("E00002", "3"), ("JS10700", "2")]
-    assert rows == [(record, "snomed", code) for record, code in expected]
+    expected = {"E00001": ["1", "2"], "E00002": ["3"], "JS10700": ["2"]}
+    assert labels_of(index, "snomed") == expected and set(index.labels["task"]) == {"snomed"}
     assert index.tasks["snomed"].classes == ("1", "2", "3") and index.tasks["snomed"].kind == "multi"
     reasons = {(note.record, note.reason) for note in index.notes}
     assert reasons == {
@@ -64,6 +66,8 @@ def test_comments_by_hand(tmp_path: Path) -> None:
         ("", "unit written 'mv', read as mV, in 1 record (E00002)"),
         ("", "age missing in 2 records"),
         ("", "sex missing in 1 records"),
+        ("", OWN),
+        ("", f"{PART}georgia 2 of 10,344, ningbo 1 of 34,905"),
     }
 
 
@@ -77,7 +81,7 @@ def test_misnamed_lonely_and_repeated_files(tmp_path: Path) -> None:
     index = CincReader().index(tmp_path)
     assert index.records["record"].tolist() == ["JS20001", "JS23074"]
     assert set(index.records["source"]) == {"ningbo"}
-    assert {(n.record, n.action): n.reason for n in index.notes} == {
+    assert {(n.record, n.action): n.reason for n in index.notes if n.record} == {
         ("JS23074", "repaired"): "header is misnamed S23074.hea",
         ("JS20000", "rejected"): "signal file without header",
         ("JS20001", "rejected"): "b/JS20001 repeats the id of a/JS20001",
@@ -105,8 +109,8 @@ def test_real_slices() -> None:
         lengths[record] = (raw.rate, len(raw.signal))
     assert lengths["S0001"] == (1000, 38_400) and lengths["S0002"] == (1000, 115_200)
     assert lengths["HR00001"] == (500, 5000) and len({n for _, n in lengths.values()}) > 5
-    s0001 = index.labels[index.labels["record"] == "S0001"]["label"].tolist()
-    assert s0001 == ["251146004", "426783006"]
+    assert labels_of(index, "snomed")["S0001"] == ["251146004", "426783006"]
+    assert labels_of(index, "scored26")["S0001"] == ["LQRSV", "NSR"]
 
 
 def test_real_ptbxl_copy_equals_ptbxl() -> None:
@@ -163,6 +167,8 @@ def test_cpsc_by_hand(tmp_path: Path) -> None:
         ("", "note", "code 17338001 is no label of cpsc9, in 1 record (A0003)"),
         ("", "note", "code 427172004 is no label of cpsc9, in 2 records (A0002, A0003)"),
         ("", "note", "of other sources, no part of this corpus: 2 records (Q0001, X2) left out"),
+        ("", "note", OWN),
+        ("", "note", f"{PART}cpsc 4 of 6,877"),
     }
 
 
@@ -170,11 +176,12 @@ def test_the_whole_challenge_has_cpsc_s_labels_for_cpsc_s_records(tmp_path: Path
     write_mat(tmp_path / "A0001", ecg(1, 100), codes="59118001")
     write_mat(tmp_path / "Q0001", ecg(2, 100), codes="59118001,999")
     index = CincReader().index(tmp_path)
-    assert (index.name, index.title, index.notes) == ("cinc2021", "cinc2021 (2 of 88,253)", ())
+    assert (index.name, index.title) == ("cinc2021", "cinc2021 (2 of 88,253)")
+    assert [note.reason for note in index.notes] == [OWN, f"{PART}cpsc 1 of 6,877, cpsc_extra 1 of 3,453"]
     assert labels_of(index, "cpsc9") == {"A0001": ["RBBB"]}
     assert labels_of(index, "snomed") == {"A0001": ["59118001"], "Q0001": ["59118001", "999"]}
     (tmp_path / "A0001.hea").unlink()
-    assert list(CincReader().index(tmp_path).tasks) == ["snomed"]
+    assert list(CincReader().index(tmp_path).tasks) == ["snomed", "scored26"]
 
 
 def test_several_sources_are_one_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,7 +224,8 @@ def test_real_cpsc() -> None:
         "A5215": ["RBBB", "PAC"],
     }
     alone = CPSC.index(root / "WFDB_CPSC2018")
-    assert alone.title == index.title and alone.notes == ()
+    assert alone.title == index.title
+    assert [note.reason for note in alone.notes] == [OWN, f"{PART}cpsc 14 of 6,877"]
     pd.testing.assert_frame_equal(alone.labels, index.labels)
     whole = CincReader().index(root)
     assert labels_of(whole, "cpsc9") == labels_of(index, "cpsc9")

@@ -15,7 +15,9 @@ def raw(signal: np.ndarray, rate: float = 100.0, notes: tuple[str, ...] = ()) ->
 def test_int16_microvolts_survive_the_round_trip() -> None:
     stored = ecg(0, 400)
     stored[0, 0], stored[0, 1] = 32767, -32767
-    microvolts, notes = condition("r", raw(stored / 1000.0), 100)
+    stored_record, notes = condition("r", raw(stored / 1000.0), 100)
+    microvolts = stored_record.signal
+    assert stored_record.native_rate == 100.0
     assert microvolts.dtype == np.int16 and notes == []
     np.testing.assert_array_equal(microvolts, stored)
 
@@ -69,7 +71,8 @@ def test_records_without_signal_are_rejected() -> None:
 def test_saturation_is_clipped_and_reported() -> None:
     signal = ecg(3, 100) / 1000.0
     signal[4, 0], signal[5, 0], signal[6, 11] = 40.0, -99.0, 32.768
-    microvolts, (note,) = condition("r", raw(signal), 100)
+    conditioned, (note,) = condition("r", raw(signal), 100)
+    microvolts = conditioned.signal
     assert (microvolts[4, 0], microvolts[5, 0], microvolts[6, 11]) == (32767, -32767, 32767)
     assert note.action == "repaired" and note.reason == "3 samples beyond 32.767 mV clipped in I, V6"
 
@@ -96,7 +99,7 @@ def test_band_pass_keeps_inside_and_drops_outside() -> None:
     time = np.arange(3000) / 300
     drift, beat = np.sin(2 * np.pi * 0.1 * time), np.sin(2 * np.pi * 10 * time)
     signal = np.tile((2.0 + drift + beat)[:, None], (1, 12))
-    microvolts, _ = condition("r", raw(signal, 300), 300, (1.0, 45.0))
+    microvolts = condition("r", raw(signal, 300), 300, (1.0, 45.0))[0].signal
     inside = slice(600, -600)
     assert np.abs(microvolts[inside, 4] / 1000 - beat[inside]).max() < 0.02
     with pytest.raises(CorpusError, match="too few for the band-pass"):

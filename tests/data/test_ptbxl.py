@@ -67,6 +67,29 @@ def test_records_by_hand(tmp_path: Path) -> None:
     assert set(records["source"]) == {"ptbxl"} and records["QTInterval"].isna().all()
 
 
+def test_height_and_weight_where_they_are_published(tmp_path: Path) -> None:
+    table = write_ptbxl(tmp_path, CODES)
+    records = PtbxlReader().index(tmp_path).records
+    assert records[["height", "weight"]].isna().all(axis=None)  # a table without the columns
+    table["height"] = [170.0, 0.0, np.nan, 6.0]
+    table["weight"] = ["70", "-3", "250", "many"]
+    table.to_csv(tmp_path / "ptbxl_database.csv", index=False)
+    index = PtbxlReader().index(tmp_path)
+    assert index.records["height"].dtype == index.records["weight"].dtype == np.float64
+    np.testing.assert_array_equal(index.records["height"], [170, np.nan, np.nan, 6])
+    np.testing.assert_array_equal(index.records["weight"], [70, np.nan, 250, np.nan])
+    assert [note.reason for note in index.notes if "weight" in note.reason] == [
+        "weight 'many' is no number; taken as unknown"
+    ]
+
+
+def test_real_heights_and_weights() -> None:
+    records = PtbxlReader().index(realdata("ptbxl")).records
+    assert records[["height", "weight"]].notna().sum().tolist() == [157, 386]
+    first = records.set_index("record").loc["1"]
+    assert np.isnan(first["height"]) and first["weight"] == 63
+
+
 def test_problems_are_one_line_each(tmp_path: Path) -> None:
     table = write_ptbxl(tmp_path, [*CODES, "{'NORM': __import__('os')}", "{'NORM': 1.0}", "{'NORM': 1.0}"])
     table.loc[5, "patient_id"] = np.nan

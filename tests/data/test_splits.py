@@ -186,3 +186,94 @@ def test_impossible_shares_are_refused(shares: tuple[float, float, float]) -> No
 def test_a_spec_takes_no_unknown_field() -> None:
     with pytest.raises(ValidationError, match="extra"):
         SplitSpec.model_validate({"kind": "official", "folds": 10})
+
+
+@pytest.mark.parametrize(
+    ("patients", "cohort", "seed", "shares", "known"),
+    [
+        (100, 0, 0, (0.6, 0.2, 0.2), "24c60505e1840c07"),
+        (80, 3, 5, (0.8, 0.1, 0.1), "90b9ee0acbe15193"),
+        (200, 7, 1, (0.5, 0.25, 0.25), "050dab2d76dda8a4"),
+    ],
+)
+def test_the_draw_is_the_one_that_results_were_made_on(
+    patients: int, cohort: int, seed: int, shares: tuple[float, float, float], known: str
+) -> None:
+    spec = SplitSpec(kind="stratified", seed=seed, shares=shares)
+    assert make_split(*make_cohort(patients, cohort), spec).fingerprint[:16] == known
+
+
+def _of_sources(patients: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A cohort whose patients are of four databases, of very different size; all records have a row of targets."""
+    records, targets = make_cohort(patients, seed)
+    number = records["patient"].str[1:].astype(int)
+    source = np.select(
+        [number % 10 == 0, number % 10 < 3, number % 10 < 5], ["ptb", "cpsc", "ptbxl"], "georgia"
+    )
+    return records.assign(source=source), targets.reindex(records["record"], fill_value=0)
+
+
+@settings(max_examples=15, deadline=None)
+@given(cohort=st.integers(0, 10_000), seed=st.integers(0, 10_000))
+def test_every_class_of_every_database_is_split_in_proportion(cohort: int, seed: int) -> None:
+    records, targets = _of_sources(150, cohort)
+    spec = SplitSpec(kind="stratified", seed=seed, by_source=True, shares=(0.8, 0.1, 0.1))
+
+    split = make_split(records, targets, spec)
+
+    part = {record: name for name, rows in split.parts.items() for record in records["record"].iloc[rows]}
+    assert sorted(part) == sorted(records["record"])  # with those negative in all classes
+    rarest = strata_of(records, targets[targets.any(axis=1)])
+    members: dict[tuple[str, str], dict[str, str]] = {}
+    for record, patient, source in records[["record", "patient", "source"]].itertuples(index=False):
+        known = members.setdefault((source, rarest.get(patient, "none")), {})
+        assert known.setdefault(patient, part[record]) == part[record]
+    for inside in members.values():
+        for name, share in zip(PARTS, spec.shares, strict=True):
+            assert abs(sum(own == name for own in inside.values()) - share * len(inside)) <= 1
+
+
+def test_patients_of_some_databases_are_wholly_in_train_and_not_drawn() -> None:
+    records, targets = _of_sources(150, 4)
+    spec = SplitSpec(kind="stratified", seed=2, by_source=True, only_train=("ptb", "stpetersburg"))
+
+    split = make_split(records, targets, spec)
+    without = records["source"] != "ptb"
+    others = make_split(records[without].reset_index(drop=True), targets[without.to_numpy()], spec)
+
+    ptb = np.flatnonzero(~without)
+    assert len(ptb) and set(ptb) <= set(split.parts["train"]) and set(ptb) <= set(split.pretrain)
+    drawn = {name: set(records["record"].iloc[np.setdiff1d(rows, ptb)]) for name, rows in split.parts.items()}
+    alone = records[without].reset_index(drop=True)
+    assert drawn == {name: set(alone["record"].iloc[rows]) for name, rows in others.parts.items()}
+    assert split.notes == (
+        f"{len(ptb)} records of ptb only in train",
+        "0 records of stpetersburg only in train",
+    )
+
+
+def test_a_patient_of_two_databases_is_wholly_in_train_if_one_says_so() -> None:
+    records, targets = _of_sources(60, 1)
+    records.loc[records["patient"] == "p1", "source"] = "ptbxl"
+    records.loc[records.index[records["patient"] == "p1"][0], "source"] = "ptb"
+    for seed in range(8):
+        spec = SplitSpec(kind="stratified", seed=seed, by_source=True, only_train=("ptb",))
+        split = make_split(records, targets, spec)
+        assert "p1" not in _patients(records, np.concatenate([split.parts["val"], split.parts["test"]]))
+
+
+def test_the_title_says_how_databases_are_treated() -> None:
+    shares = (0.8, 0.1, 0.1)
+    assert SplitSpec(kind="stratified").title() == "stratified 60/20/20, seed 0"
+    by_source = SplitSpec(
+        kind="stratified", shares=shares, by_source=True, only_train=("ptb", "stpetersburg")
+    )
+    assert by_source.title() == "stratified 80/10/10 by source, ptb and stpetersburg only in train, seed 0"
+    alone = SplitSpec(kind="stratified", seed=3, only_train=("ptb",))
+    assert alone.title() == "stratified 60/20/20, ptb only in train, seed 3"
+
+
+@pytest.mark.parametrize("fields", [{"by_source": True}, {"only_train": ("ptb",)}])
+def test_the_official_split_is_not_drawn(fields: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match="are of the stratified split"):
+        SplitSpec.model_validate({"kind": "official"} | fields)

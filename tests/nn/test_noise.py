@@ -101,6 +101,38 @@ def test_wander_against_its_formula():
             )
 
 
+def test_lead_wander_against_its_formula():
+    signal = torch.randn(3, 2, 40, generator=seeded(1), dtype=torch.float64)
+    found = noise.lead_wander(signal, seeded(), 300)
+    generator = seeded()
+    strength, height, turns = (
+        torch.rand(3, k, generator=generator, dtype=torch.float64) for k in (1, 50, 50)
+    )
+    sign = torch.rand(3, 2, generator=generator, dtype=torch.float64) < 0.5
+    size = 1 + torch.randn(3, 2, generator=generator, dtype=torch.float64)
+    for row, lead, n in np.ndindex(3, 2, 40):
+        terms = (
+            height[row, k - 1] * math.cos(2 * math.pi * (k * 0.01 * n / 300 + turns[row, k - 1]))
+            for k in range(1, 51)
+        )
+        gain = -size[row, lead] if sign[row, lead] else size[row, lead]
+        expected = signal[row, lead, n] + gain * 0.1 * strength[row, 0] * sum(terms)
+        assert found[row, lead, n].item() == pytest.approx(float(expected), abs=1e-12)
+
+
+def test_lead_wander_is_slow_without_a_constant_and_of_a_gain_a_lead():
+    added = noise.lead_wander(silence(2000, 3, 1000), seeded(), 10, 1.0)  # 100 s: a bin is 0.01 Hz
+    power = torch.fft.rfft(added).abs().square().mean((0, 1))
+    assert (power > 1e-6 * power.max()).nonzero().flatten().tolist() == list(range(1, 51))
+    curve = added / added[:, :1, :1]
+    ratio = added[:, :, 0] / added[:, :1, 0]
+    torch.testing.assert_close(curve, ratio[..., None] * curve[:, :1], atol=1e-6, rtol=1e-4)
+    assert (ratio[:, 1] < 0).double().mean().item() == pytest.approx(0.5, abs=0.05)  # either sign
+    assert rms(added) == pytest.approx(math.sqrt(2 / 3 * 50 / 6), rel=0.05)  # E[g^2] E[C^2] K E[a^2] / 2
+    slow, fast = (noise.lead_wander(silence(2), seeded(), rate) for rate in (10, 300))
+    assert slow.diff().abs().max() > 5 * fast.diff().abs().max()
+
+
 def test_published_mains_are_an_alternation_and_a_constant_at_100_hz():
     added = drawn("powerline", 100, 1.0, as_published=True)
     torch.testing.assert_close(added[..., 2:], added[..., :-2], atol=1e-9, rtol=0)
@@ -111,7 +143,8 @@ def test_published_mains_are_an_alternation_and_a_constant_at_100_hz():
 
 
 @pytest.mark.parametrize(
-    ("rate", "frequencies"), [(100, [45]), (200, [50]), (250, [50, 100]), (500, [50, 100, 150]), (40, [18])]
+    ("rate", "frequencies"),
+    [(100, [45]), (200, [50]), (250, [50, 100]), (300, [50, 100]), (500, [50, 100, 150]), (40, [18])],
 )
 def test_mains_lie_below_nyquist(rate, frequencies):
     seconds = 4
@@ -165,7 +198,9 @@ def shift_row_by_row(generator: torch.Generator, n: int, leads: int, samples: in
     return out
 
 
-@pytest.mark.parametrize(("samples", "rate", "most"), [(250, 100, 1), (1000, 100, 3), (2500, 500, 2)])
+@pytest.mark.parametrize(
+    ("samples", "rate", "most"), [(250, 100, 1), (1000, 100, 3), (2500, 500, 2), (4000, 300, 4)]
+)
 def test_shift_against_the_published_algorithm(samples, rate, most):
     added = drawn("shift", 60, 1.0, leads=3, samples=samples, rate=rate)
     np.testing.assert_allclose(added.numpy(), shift_row_by_row(seeded(), 60, 3, samples, rate), atol=1e-12)

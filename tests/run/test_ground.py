@@ -172,7 +172,7 @@ def test_a_leak_within_a_corpus_is_refused_though_it_is_only_a_source(met, monke
     def leaky(records, targets, spec):
         split = honest(records, targets, spec)
         calls.append(split)
-        first_test = split.parts["test"][: len(calls) == 1]  # of the first corpus alone
+        first_test = split.parts["test"][: len(calls) == 2]  # of the source alone, which comes second
         return type(split)(split.parts, np.union1d(split.pretrain, first_test), split.fingerprint)
 
     monkeypatch.setattr(module, "make_split", leaky)

@@ -98,12 +98,21 @@ def test_label_free_selection_on_validation_is_keyed_by_what_it_selects_on(tiny)
     assert not fits[0] & fits[1]
 
 
-def test_an_encoder_is_not_asked_for_more_leads_than_it_was_trained_on(tiny):
-    rows = tiny.plan(eval_lead_sets=["challenge-2", "lead-II"], entries=["noise"]).rows
-    assert {row.skipped for row in rows if row.eval_lead_set == "lead-II"} == {
-        "an encoder trained on challenge-2 cannot read lead-II"
-    }
-    assert all(row.key for row in rows if row.eval_lead_set == "challenge-2")
+def test_a_fit_is_also_evaluated_with_parts_of_its_lead_set_and_never_with_more(tiny):
+    plan = tiny.plan(lead_sets=["challenge-3", "challenge-2"], eval_lead_sets=["challenge-2", "lead-II"], seeds=1)
+    pairs = {(row.lead_set, row.eval_lead_set) for row in plan.rows}
+    own = {("challenge-3", "challenge-3"), ("challenge-2", "challenge-2")}
+    assert pairs == own | {("challenge-3", "challenge-2"), ("challenge-3", "lead-II"), ("challenge-2", "lead-II")}
+    for row in plan.rows:
+        cell = plan.jobs[row.key].cell
+        embed = plan.jobs[cell.parents["embed"]].cell if "embed" in cell.parents else cell
+        assert (embed.lead_set, embed.filled_to) == (
+            row.eval_lead_set,
+            row.lead_set if row.lead_set != row.eval_lead_set else "",
+        )
+        assert plan.jobs[row.fit_key].cell.lead_set == row.lead_set
+    with pytest.raises(ValueError, match="'all-12' is no part of a lead set that is trained on"):
+        tiny.plan(lead_sets=["challenge-3"], eval_lead_sets=["all-12"])
 
 
 def test_rows_are_patient_disjoint_and_subsets_nest(tiny):

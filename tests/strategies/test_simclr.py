@@ -1,6 +1,7 @@
 """SimCLR: two views of each record, one transformation each; and the published batch."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,7 +9,8 @@ from pydantic import ValidationError
 
 from bench.nn import transforms
 from bench.nn.augment import TRANSFORMS, compose, one_of
-from bench.nn.transforms import by_name
+from bench.nn.choice import several_of
+from bench.nn.transforms import SNU, by_name
 from strategies.simclr import SimCLR
 from tests.strategies.making import STEP, batch, generator, info, make, pairs, signals
 
@@ -188,6 +190,91 @@ def test_clocs_is_nt_xent_of_two_noisy_views_without_a_projector():
     drawn = flat.views(wide, generator())
     z = drawn.signal[:, :, 0]
     assert flat.loss(wide, drawn, STEP).total.item() == pytest.approx(by_loops(z, 0.1), rel=1e-4)
+
+
+def snu(leads=12, samples=40, **more):
+    """The recipe 'snu', at its paper's rate."""
+    known = info(leads=leads, samples=samples).model_copy(update={"rate": 300})
+    return make(SimCLR, known, **{**SimCLR.recipes["snu"], **more})
+
+
+def test_snu_draws_one_or_two_of_seven():
+    b, g = batch(signals(30)), generator()
+    expected = torch.cat([several_of(b.signal, [by_name(300)[n] for n in SNU], g, 2) for _ in range(2)])
+    strategy = snu()
+    views = strategy.views(b, generator())
+    assert torch.equal(views.signal, expected)
+    assert strategy.params.transforms == SNU
+    assert pairs(strategy.positives(b, views)) == {(row, row + 30) for row in range(30)}
+
+
+def test_snu_has_a_projector_of_two_layers_with_batch_norm():
+    """329,344 parameters, less the first layer's 512 biases, which the norm takes away again."""
+    first, norm, relu, last = snu(leads=512).projector
+    assert (first.in_features, first.out_features, last.in_features, last.out_features) == (
+        512,
+        512,
+        512,
+        128,
+    )
+    assert isinstance(norm, torch.nn.BatchNorm1d)
+    assert isinstance(relu, torch.nn.ReLU)
+    assert first.bias is None
+    size = sum(p.numel() for p in snu(leads=512).projector.parameters())
+    assert size == 329_344 - 512
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.5])
+def test_snu_is_nt_xent_against_loops(temperature):
+    b = batch(signals(5))
+    strategy = snu(temperature=temperature)
+    assert snu().params.temperature == 0.1
+    views = strategy.views(b, generator())
+    z = strategy.projector(strategy.encoder(views.signal)).detach()
+    loss = strategy.loss(b, views, STEP).total
+    assert loss.item() == pytest.approx(by_loops(z, temperature), rel=1e-5)
+    loss.backward()
+    assert strategy.encoder.weight.grad is not None
+
+
+@pytest.mark.parametrize("recipe", ["snu", "goodviews", "ssl12lead", "board"])
+def test_views_leave_padding_as_it_was(recipe):
+    b = batch(signals(40, samples=80))
+    valid = torch.tensor([80, 60, 33, 20] * 10)
+    strategy = make(SimCLR, info(samples=80), **SimCLR.recipes[recipe])
+    views = strategy.views(replace(b, valid=valid), generator())
+    behind = (torch.arange(80) >= valid[:, None, None]).repeat(2, 1, 1)
+    was = b.signal.repeat(2, 1, 1)
+    assert torch.equal(views.signal.masked_select(behind), was.masked_select(behind))
+    assert ((views.signal != was).any(1).any(1)).float().mean() > 0.7  # room for no shift of the baseline
+
+
+@pytest.mark.parametrize(
+    ("params", "word"),
+    [
+        ({"as_published": True, "most": 2}, "one transformation a view"),
+        ({"chain": ("cutout",), "most": 2}, "most is 2"),
+        ({"transforms": ()}, "name one"),
+        ({"projector_norm": "batch"}, "hidden layer"),
+        ({"projector_norm": "batch", "projection": 8}, "hidden layer"),
+        ({"projector_norm": "batch", "hidden": 8}, "hidden layer"),
+    ],
+)
+def test_parameters_that_make_each_other_idle_are_refused(params, word):
+    assert word in SimCLR.incompatible(info(), SimCLR.Params(**params))
+
+
+@pytest.mark.parametrize("params", [{"most": 0}, {"projector_norm": "layer"}])
+def test_what_there_is_none_of_is_refused(params):
+    with pytest.raises(ValidationError):
+        SimCLR.Params(**params)
+
+
+def test_no_norm_unless_asked():
+    torch.manual_seed(0)
+    plain = make(SimCLR, **SimCLR.recipes["board"])
+    assert [type(m).__name__ for m in plain.projector] == ["Linear", "ReLU", "Linear"]
+    assert plain.params.most == 1
 
 
 def test_an_unknown_transformation_is_refused_in_a_chain_too():

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from bench.data.corpus import CorpusError
+from bench.data.measured import databases
 from bench.train.budget import InputSpec
 from bench.train.inputs import load_signals, long_enough, record_fields, training_frames, training_set
 from bench.train.strategy import Draw, Field, UndeclaredField
@@ -38,7 +39,40 @@ def test_records_shorter_than_the_window_are_padded(corpus):
     signals = load_signals(corpus, InputSpec(rate=50, window=260), LEADS, CPU, np.arange(10))
     got = signals.gather(torch.tensor([5, 59]), torch.tensor([0, 0])).numpy()
     np.testing.assert_allclose(got[1, :, :200], reference(corpus, 59), atol=1e-6)
-    assert (got[:, :, 200:] == 0).all()
+    levels = np.stack(corpus.records["mean"].iloc[[5, 59]].to_list())[:, LEADS, None]
+    np.testing.assert_allclose(got[:, :, 200:], np.repeat(levels, 60, axis=2), atol=1e-6)
+    scaled = signals.scaled(torch.from_numpy(got), torch.tensor([5, 59])).numpy()
+    assert (scaled[:, :, 200:] == 0).all() and not (scaled[:, :, :200] == 0).any()
+
+
+def test_an_instance_knows_how_much_of_it_is_the_record(corpus):
+    signals = load_signals(corpus, InputSpec(rate=50, window=260), LEADS, CPU, np.arange(10))
+    fields = record_fields(corpus, np.arange(4), frozenset(), "x")
+    data = training_set(signals, np.arange(4), fields, InputSpec(rate=50, window=260))
+    assert data.draw(torch.arange(3), torch.Generator()).valid.tolist() == [200, 200, 200]
+    whole = load_signals(corpus, InputSpec(rate=50, window=90), LEADS, CPU, np.arange(10))
+    assert training_set(whole, np.arange(4), fields, InputSpec(rate=50)).draw(torch.arange(3), None).valid is None
+
+
+@pytest.mark.parametrize("scaling", ["zscore-record", "zscore-global", "minmax", "zscore-lead", "minmax-view"])
+def test_leads_that_are_not_shown_are_zero_and_the_others_as_if_they_were_alone(corpus, scaling):
+    spec, rows = InputSpec(rate=50, window=90, scaling=scaling), torch.tensor([3, 41])
+    filled = load_signals(corpus, spec, LEADS, CPU, np.arange(10), present=[0, 11])
+    alone = load_signals(corpus, spec, [0, 11], CPU, np.arange(10))
+    start = torch.tensor([0, 20])
+    shown = filled.scaled(filled.gather(rows, start), rows)
+    assert (shown[:, 1] == 0).all()
+    assert torch.equal(shown[:, [0, 2]], alone.scaled(alone.gather(rows, start), rows))
+    single = filled.scaled(filled.gather(rows, start)[:, 1:], rows, torch.tensor([[1, 2], [1, 2]]))
+    assert torch.equal(single, shown[:, 1:])
+
+
+def test_the_database_of_a_record_is_its_place_among_the_corpus_s_own(corpus, monkeypatch):
+    sources = ["b", "a", "", "unknown", "c"] * 12
+    monkeypatch.setitem(corpus.__dict__, "records", corpus.records.assign(source=sources))
+    fields = record_fields(corpus, np.array([0, 1, 2, 3, 4]), frozenset({Field.DATABASE}), "x")
+    assert databases(corpus) == ("a", "b", "c")
+    assert fields.column("database").tolist() == [1, 0, -1, -1, 2]
 
 
 def test_every_scaling_is_what_it_says(corpus):
@@ -122,7 +156,7 @@ def test_undeclared_fields_raise_and_declared_ones_hold_the_corpus_values(corpus
     rows = np.array([1, 5, 9])
     fields = record_fields(corpus, rows, frozenset({Field.DEMOGRAPHICS}), "greedy")
     np.testing.assert_allclose(fields.column("age").numpy(), corpus.records["age"].iloc[rows])
-    assert set(fields.columns) == {"age", "sex"}
+    assert set(fields.columns) == {"age", "sex", "height", "weight"}
     for closed in ("patient", "measurements", "labels", "labelled", "labels:rhythm"):
         with pytest.raises(UndeclaredField, match="greedy reads"):
             fields.column(closed)
@@ -148,7 +182,8 @@ def test_several_windows_are_read_end_to_end_and_padded_beyond_the_record(corpus
     for row, (record, start) in enumerate(((3, 10), (59, 30))):
         expected = reference(corpus, record)[:, start:]
         np.testing.assert_allclose(got[row, :, : 200 - start], expected, atol=1e-6)
-        assert (got[row, :, 200 - start :] == 0).all()
+        level = corpus.records["mean"].iloc[record][LEADS]
+        np.testing.assert_allclose(got[row, :, 200 - start :], np.tile(level[:, None], 40 + start), atol=1e-6)
 
 
 def test_only_instances_of_several_windows_need_records_that_hold_them():

@@ -23,6 +23,7 @@ def sines(folder, name, first, gain):
         {"record": [f"{name}{i:02d}" for i in rows], "patient": [f"p{p:02d}" for p in patient]}
     )
     table = table.assign(age=50.0, sex="male", source=name, fold=0, part=PARTS[patient % 5], path="")
+    table = table.assign(height=170.0, weight=70.0)
     labels = [(record, "side", SIDE.classes[i % 2]) for i, record in enumerate(table["record"])]
     index = CorpusIndex(
         name,

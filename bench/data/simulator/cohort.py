@@ -21,21 +21,27 @@ import pandas as pd
 
 from bench.data.corpus import SIMULATION_MARK, CorpusError, simulation
 from bench.data.simulator.chapman_files import LAYOUTS, ChapmanFiles
+from bench.data.simulator.cinc2021_files import CincFiles
 from bench.data.simulator.ptbxl_files import SUFFIX, PtbxlFiles
 
 Progress = Callable[[int, int], None]
-Files = ChapmanFiles | PtbxlFiles
+Files = ChapmanFiles | PtbxlFiles | CincFiles
 
-SIMULATED: dict[str, type[Files]] = {"chapman-sim": ChapmanFiles, "ptbxl-sim": PtbxlFiles}
+SIMULATED: dict[str, type[Files]] = {
+    "chapman-sim": ChapmanFiles,
+    "ptbxl-sim": PtbxlFiles,
+    "cinc2021-sim": CincFiles,
+}
 """What can be simulated, by the name it carries in every table."""
 
-MOST_RECORDS = {"chapman-sim": 90_000, "ptbxl-sim": 99_999}
-"""The record numbers of both layouts have five digits."""
+MOST_RECORDS = {"chapman-sim": 90_000, "ptbxl-sim": 99_999, "cinc2021-sim": 70_000}
+"""Record numbers have five digits; the Challenge's Chapman records end at JS10646."""
 
 _WRITTEN = re.compile(
     r"simulation\.json|Diagnostics\.xlsx|RECORDS|ptbxl_database\.csv|scp_statements\.csv"
     r"|WFDBRecords/\d+/\d+/(RECORDS|JS\d{5}\.(hea|mat))|ECGData(Denoised)?/MUSE_\d+_\d+_\d+\.csv"
     r"|records[15]00/\d{5}/\d{5}_[lh]r\.(hea|dat)"
+    r"|training/[a-z_0-9-]+/g\d+/(RECORDS|(A|Q|I|S|HR|E|JS)\d{4,5}\.(hea|mat))"
 )
 """Every file a simulation writes, below its folder; only these may be replaced."""
 
@@ -61,7 +67,8 @@ def simulate(
         root: the folder to write, or a link to it; an earlier simulated cohort there is replaced. A folder
             that holds any other file is refused.
         records: records with a signal.
-        rates: of ptbxl-sim, 100 and/or 500 Hz (default 100); chapman-sim is always 500 Hz.
+        rates: of ptbxl-sim, 100 and/or 500 Hz (default 100); chapman-sim is always 500 Hz, and cinc2021-sim's
+            databases have their own.
         layout: of chapman-sim: 'wfdb' (default), 'figshare' (raw CSV) or 'figshare-denoised'.
         workers: processes; 1: this one alone; None: as many as the work is worth, at most one a core.
         progress: called with the number of records written and their total.
@@ -103,6 +110,10 @@ def _files(corpus: str, records: int, seed: int, rates: tuple[int, ...] | None, 
                 f"chapman-sim has 500 Hz, not {rates}, and layouts {', '.join(LAYOUTS)}, not {layout}"
             )
         return ChapmanFiles(records, seed, chosen)
+    if corpus == "cinc2021-sim":
+        if rates is not None or layout is not None:
+            raise CorpusError(f"cinc2021-sim has its databases' rates, not {rates}, one layout, not {layout}")
+        return CincFiles(records, seed)
     asked = (100,) if rates is None else tuple(sorted(set(rates)))
     if layout is not None or not asked or not set(asked) <= set(SUFFIX):
         raise CorpusError(f"ptbxl-sim has rates 100 and 500 Hz, not {rates}, and one layout, not {layout}")

@@ -5,6 +5,7 @@ read all of it with wfdb.
 """
 
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -35,15 +36,40 @@ def checksums(signal: np.ndarray) -> np.ndarray:
     return signal.sum(axis=1, dtype=np.int64).astype(np.int16)
 
 
+@dataclass(frozen=True)
+class Dialect:
+    """How a `.mat` record's header is spelt.
+
+    Attributes:
+        form: format, gain and unit of a signal line.
+        hash: what begins a comment.
+        time: date and time of the record line; '' none.
+    """
+
+    form: str = "16+24 1000/mV"
+    hash: str = "#"
+    time: str = ""
+
+
 def write_challenge_header(
-    path: Path, signal: np.ndarray, leads: tuple[str, ...], comments: dict[str, str]
+    path: Path,
+    signal: np.ndarray,
+    leads: tuple[str, ...],
+    comments: dict[str, str],
+    rate: int = 500,
+    dialect: Dialect = Dialect(),  # frozen
 ) -> None:
-    """The header of a `.mat` record as PhysioNet's Chapman and the Challenges have it."""
+    """The header of a `.mat` record as PhysioNet's Chapman and the Challenges have it.
+
+    Args:
+        signal: (leads, samples) int16, as stored.
+        rate: Hz.
+    """
     name = path.stem
-    lines = [f"{name} {len(leads)} 500 {signal.shape[1]}"]
+    lines = [f"{name} {len(leads)} {rate} {signal.shape[1]} {dialect.time}".rstrip()]
     for lead, first, total in zip(leads, signal[:, 0], checksums(signal), strict=True):
-        lines.append(f"{name}.mat 16+24 1000/mV 16 0 {first} {total} 0 {lead}")
-    lines += [f"#{key}: {value}" for key, value in comments.items()]
+        lines.append(f"{name}.mat {dialect.form} 16 0 {first} {total} 0 {lead}")
+    lines += [f"{dialect.hash}{key}: {value}" for key, value in comments.items()]
     path.write_text("\n".join(lines) + "\n")
 
 

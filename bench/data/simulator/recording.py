@@ -13,7 +13,7 @@ RATE = 500
 """Hz at which every recording is taken."""
 
 SECONDS = 10
-"""Length of every recording."""
+"""Length of a recording where nothing else is said."""
 
 ELECTRODES = ("RA", "LA", "LL", "V1", "V2", "V3", "V4", "V5", "V6")
 
@@ -24,18 +24,25 @@ TO_LEADS = np.vstack([[-1, 1, 0, *[0] * 6], [-1, 0, 1, *[0] * 6], _CHEST])
 _WANDER = np.arange(1, 9) * 0.055  # Hz
 
 
-def record(waves: Waves, leads: np.ndarray, conditions: "Conditions", rng: np.random.Generator) -> np.ndarray:
+def record(
+    waves: Waves,
+    leads: np.ndarray,
+    conditions: "Conditions",
+    rng: np.random.Generator,
+    seconds: int = SECONDS,
+) -> np.ndarray:
     """Record n hearts.
 
     Args:
         waves: all waves of n records.
         leads: (n, 8, 3) lead vectors.
+        seconds: length of all of them.
 
     Returns:
         (n, 12, samples) mV in the order of `LEADS`.
     """
-    dipole = render(waves, len(leads), RATE * SECONDS, RATE)
-    return twelve(project(dipole, leads) + noise(conditions, RATE * SECONDS, RATE, rng))
+    dipole = render(waves, len(leads), RATE * seconds, RATE)
+    return twelve(project(dipole, leads) + noise(conditions, RATE * seconds, RATE, rng))
 
 
 @dataclass(frozen=True)

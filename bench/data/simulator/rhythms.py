@@ -1,12 +1,16 @@
 """When hearts beat: times of ventricular beats and atrial waves, a function a kind of rhythm."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 BEATS = 60
-"""Places for beats in a record's row: ten seconds and a margin at 300 bpm."""
+"""Places for beats in ten seconds of a record's row: a margin beyond 300 bpm."""
+
+WAVELETS = 120
+"""Places for atrial wavelets in ten seconds of a record's row."""
 
 LEAD_IN = 1.3
 """Seconds before the record begins from which beats are made, so that no T wave is missing at its start."""
@@ -16,13 +20,15 @@ LEAD_IN = 1.3
 class Rhythm:
     """The timing of n records; the arrays are meant to be changed in place.
 
+    A row has places for `BEATS` beats and `WAVELETS` wavelets in each ten seconds of the record.
+
     Attributes:
-        onset: (n, BEATS) s, QRS onsets, rising; NaN where a beat was dropped.
-        cycle: (n, BEATS) s, the cycle length to which QT has adapted.
-        ectopic: (n, BEATS) bool, ventricular ectopic beats.
-        p: (n, BEATS) s, P onsets; NaN where there is none.
-        focus: (n, BEATS) 0 the sinus node's P wave to 1 the record's ectopic focus.
-        wavelet: (n, WAVELETS) s, peaks of flutter or fibrillation waves, NaN none.
+        onset: (n, beats) s, QRS onsets, rising; NaN where a beat was dropped.
+        cycle: (n, beats) s, the cycle length to which QT has adapted.
+        ectopic: (n, beats) bool, ventricular ectopic beats.
+        p: (n, beats) s, P onsets; NaN where there is none.
+        focus: (n, beats) 0 the sinus node's P wave to 1 the record's ectopic focus.
+        wavelet: (n, wavelets) s, peaks of flutter or fibrillation waves, NaN none.
         fluttering: (n,) bool, the wavelets are flutter's.
     """
 
@@ -33,10 +39,6 @@ class Rhythm:
     focus: np.ndarray
     wavelet: np.ndarray
     fluttering: np.ndarray
-
-
-WAVELETS = 120
-"""Places for atrial wavelets in a record's row."""
 
 
 @dataclass(frozen=True)
@@ -61,22 +63,24 @@ class Plan:
 
 
 def make_rhythms(plan: Plan, seconds: float, rng: np.random.Generator) -> Rhythm:
-    """Beat and atrial times of every record."""
+    """Beat and atrial times of every record, all of them `seconds` long."""
     n = len(plan.kind)
+    beats, wavelets = (math.ceil(places * seconds / 10) for places in (BEATS, WAVELETS))
     rhythm = Rhythm(
-        onset=np.zeros((n, BEATS)),
-        cycle=np.zeros((n, BEATS)),
-        ectopic=np.zeros((n, BEATS), bool),
-        p=np.full((n, BEATS), np.nan),
-        focus=np.zeros((n, BEATS)),
-        wavelet=np.full((n, WAVELETS), np.nan),
+        onset=np.zeros((n, beats)),
+        cycle=np.zeros((n, beats)),
+        ectopic=np.zeros((n, beats), bool),
+        p=np.full((n, beats), np.nan),
+        focus=np.zeros((n, beats)),
+        wavelet=np.full((n, wavelets), np.nan),
         fluttering=np.zeros(n, bool),
     )
-    cycles = _sinus_cycles(60 / plan.rate, _breathing(plan, rng), rng)
+    wanted = np.repeat(60 / plan.rate[:, None], beats, axis=1)
+    cycles = _sinus_cycles(wanted, _breathing(plan, rng), rng)
     for kind in sorted(set(plan.kind)):
         rows = np.flatnonzero(plan.kind == kind)
         if kind in CYCLES:
-            cycles[rows] = CYCLES[kind](60 / plan.rate[rows], rng)
+            cycles[rows] = CYCLES[kind](wanted[rows], rng)
     early_atrial = _premature(cycles, plan, rhythm, seconds, rng)
     _place(rhythm, cycles, plan, early_atrial, rng)
     for kind in sorted(set(plan.kind)):
@@ -93,13 +97,13 @@ def _breathing(plan: Plan, rng: np.random.Generator) -> np.ndarray:
 
 
 def _sinus_cycles(cycle: np.ndarray, depth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """RR intervals (n, BEATS) that follow breathing, drift slowly and jitter a little."""
-    n = len(cycle)
-    seconds = np.arange(BEATS) * cycle[:, None]
+    """RR intervals that follow breathing, drift slowly and jitter a little."""
+    n, beats = cycle.shape
+    seconds = np.arange(beats) * cycle
     breath = np.sin(2 * np.pi * (rng.uniform(0.18, 0.32, (n, 1)) * seconds + rng.random((n, 1))))
     drift = np.sin(2 * np.pi * (rng.uniform(0.04, 0.1, (n, 1)) * seconds + rng.random((n, 1))))
-    jitter = rng.normal(0, 0.006, (n, BEATS))
-    return cycle[:, None] * (1 + depth[:, None] * breath + 0.3 * depth[:, None] * drift + jitter)
+    jitter = rng.normal(0, 0.006, (n, beats))
+    return cycle * (1 + depth[:, None] * breath + 0.3 * depth[:, None] * drift + jitter)
 
 
 def _fibrillation_cycles(cycle: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -107,34 +111,32 @@ def _fibrillation_cycles(cycle: np.ndarray, rng: np.random.Generator) -> np.ndar
     spread = np.clip(rng.normal(0.17, 0.06, (len(cycle), 1)), 0.03, 0.34)
     spread[rng.random(len(cycle)) < 0.12] = 0.045
     shape = 1 / spread**2
-    return np.maximum(cycle[:, None] * rng.gamma(shape, 1 / shape, (len(cycle), BEATS)), 0.27)
+    return np.maximum(cycle * rng.gamma(shape, 1 / shape, cycle.shape), 0.27)
 
 
 def _flutter_wave(cycle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Flutter's own cycle (n,), s, near 0.21, and its conduction ratio, for a wanted mean RR interval."""
+    """Flutter's own cycle, s, near 0.21, and its conduction ratio, for each wanted mean RR interval."""
     ratio = np.clip(np.rint(cycle / 0.21), 2, 6)
     return cycle / ratio, ratio
 
 
 def _flutter_cycles(cycle: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Whole multiples of the flutter cycle: 2:1, 3:1 or 4:1, in half of the records changing as they go."""
-    n = len(cycle)
     atrial, ratio = _flutter_wave(cycle)
-    change = rng.choice([-1, 0, 1, 2], p=[0.25, 0.5, 0.15, 0.1], size=(n, BEATS))
-    varying = rng.random((n, 1)) < 0.5
-    return atrial[:, None] * np.maximum(ratio[:, None] + np.where(varying, change, 0), 2)
+    change = rng.choice([-1, 0, 1, 2], p=[0.25, 0.5, 0.15, 0.1], size=cycle.shape)
+    varying = rng.random((len(cycle), 1)) < 0.5
+    return atrial * np.maximum(ratio + np.where(varying, change, 0), 2)
 
 
 def _clockwork(cycle: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A re-entrant circuit or a pacemaker: the same interval again and again."""
-    return cycle[:, None] * (1 + rng.normal(0, 0.004, (len(cycle), BEATS)))
+    return cycle * (1 + rng.normal(0, 0.004, cycle.shape))
 
 
 def _focus_cycles(cycle: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """An ectopic atrial focus: nearly regular, in a third of the records with uneven conduction."""
-    n = len(cycle)
-    uneven = np.where(rng.random((n, 1)) < 0.3, 0.11, 0.015)
-    return cycle[:, None] * np.clip(1 + uneven * rng.normal(0, 1, (n, BEATS)), 0.65, 1.6)
+    uneven = np.where(rng.random((len(cycle), 1)) < 0.3, 0.11, 0.015)
+    return cycle * np.clip(1 + uneven * rng.normal(0, 1, cycle.shape), 0.65, 1.6)
 
 
 CYCLES: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
@@ -147,27 +149,27 @@ CYCLES: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
     "paced": _clockwork,
     "complete block": _clockwork,
 }
-"""RR intervals by kind of rhythm; kinds not listed are led by the sinus node."""
+"""RR intervals (n, beats) by kind of rhythm, for wanted ones; kinds not listed are led by the sinus node."""
 
 
 def _premature(
     cycles: np.ndarray, plan: Plan, rhythm: Rhythm, seconds: float, rng: np.random.Generator
 ) -> np.ndarray:
     """Shorten intervals before premature beats, lengthen those after; returns the premature atrial beats."""
-    n = len(cycles)
-    order = np.arange(BEATS)
+    n, beats = cycles.shape
+    order = np.arange(beats)
     chance = plan.premature_ventricular + plan.premature_atrial
-    early = rng.random((n, BEATS)) < chance[:, None]
+    early = rng.random((n, beats)) < chance[:, None]
     first = np.rint(LEAD_IN / cycles[:, 0]) + 1
-    beats = np.maximum(np.rint(seconds / cycles[:, 0]) - 2, 1)
-    sure = first + np.floor(rng.random(n) * beats)
+    inside = np.maximum(np.rint(seconds / cycles[:, 0]) - 2, 1)
+    sure = first + np.floor(rng.random(n) * inside)
     early |= (order == sure[:, None]) & (chance > 0)[:, None]
     every = plan.every if len(plan.every) else np.zeros(n, int)
     early = np.where((every > 0)[:, None], order % np.maximum(every, 1)[:, None] == 0, early)
     early[:, 1:] &= ~early[:, :-1]
     early[:, 0] = False
     share = plan.premature_ventricular / np.maximum(chance, 1e-9)
-    ventricular = early & (rng.random((n, BEATS)) < np.where(every > 0, np.rint(share), share)[:, None])
+    ventricular = early & (rng.random((n, beats)) < np.where(every > 0, np.rint(share), share)[:, None])
     rhythm.ectopic[:] = ventricular
     after = np.zeros_like(early)
     after[:, 1:] = early[:, :-1]
@@ -195,7 +197,7 @@ def _fibrillate(rhythm: Rhythm, rows: np.ndarray, plan: Plan, rng: np.random.Gen
     """No P waves; small waves at 300 to 500 a minute, none like the last."""
     rhythm.p[rows] = np.nan
     cycle = rng.uniform(0.12, 0.20, (len(rows), 1))
-    steps = cycle * np.clip(rng.normal(1, 0.18, (len(rows), WAVELETS)), 0.5, 1.6)
+    steps = cycle * np.clip(rng.normal(1, 0.18, (len(rows), rhythm.wavelet.shape[1])), 0.5, 1.6)
     rhythm.wavelet[rows] = np.cumsum(steps, axis=1) - LEAD_IN
 
 
@@ -205,7 +207,7 @@ def _flutter(rhythm: Rhythm, rows: np.ndarray, plan: Plan, rng: np.random.Genera
     rhythm.fluttering[rows] = True
     cycle = _flutter_wave(60 / plan.rate[rows])[0][:, None]
     start = rhythm.onset[rows, :1] + rng.random((len(rows), 1)) * cycle
-    rhythm.wavelet[rows] = start + cycle * np.arange(WAVELETS)
+    rhythm.wavelet[rows] = start + cycle * np.arange(rhythm.wavelet.shape[1])
 
 
 def _retrograde(
@@ -239,7 +241,7 @@ def _from_focus(rhythm: Rhythm, rows: np.ndarray, plan: Plan, rng: np.random.Gen
 
 def _wander(rhythm: Rhythm, rows: np.ndarray, plan: Plan, rng: np.random.Generator) -> None:
     """The pacemaker wanders between sinus node and atrium: P changes its shape, PR shortens with it."""
-    beats = np.arange(BEATS) / rng.uniform(5, 9, (len(rows), 1)) + rng.random((len(rows), 1))
+    beats = np.arange(rhythm.p.shape[1]) / rng.uniform(5, 9, (len(rows), 1)) + rng.random((len(rows), 1))
     rhythm.focus[rows] = 0.5 - 0.5 * np.cos(2 * np.pi * beats)
     rhythm.p[rows] += 0.035 * rhythm.focus[rows]
 
@@ -248,13 +250,13 @@ def _dissociate(rhythm: Rhythm, rows: np.ndarray, plan: Plan, rng: np.random.Gen
     """Third degree block: P waves at the sinus rate, whatever the ventricles do."""
     cycle = 60 / rng.uniform(65, 100, (len(rows), 1))
     start = rhythm.onset[rows, :1] + rng.random((len(rows), 1))
-    rhythm.p[rows] = start + cycle * np.arange(BEATS)
+    rhythm.p[rows] = start + cycle * np.arange(rhythm.p.shape[1])
 
 
 def _drop_beats(rhythm: Rhythm, rows: np.ndarray, plan: Plan, rng: np.random.Generator) -> None:
     """Second degree block: every third or fourth P is not conducted; in half of the records PR grows."""
     period = rng.integers(3, 5, (len(rows), 1))
-    place = (np.arange(BEATS) + rng.integers(0, 4, (len(rows), 1))) % period
+    place = (np.arange(rhythm.p.shape[1]) + rng.integers(0, 4, (len(rows), 1))) % period
     growing = (rng.random((len(rows), 1)) < 0.5) * 0.05
     rhythm.p[rows] -= growing * place
     rhythm.onset[rows] = np.where(place == period - 1, np.nan, rhythm.onset[rows])

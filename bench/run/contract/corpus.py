@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from bench.data.corpus import CorpusIndex, PreparedCorpus, RawRecord, Task, label_table, record_table
+from bench.data.features import FEATURES
 from bench.data.leads import LEADS
 from bench.data.writer import write_prepared
 
@@ -57,6 +59,9 @@ def write_check_corpus(folder: Path) -> PreparedCorpus:
     ids = [f"check{i:03d}" for i in number]
     patients = [f"p{i % PATIENTS:03d}" for i in number]
     columns = attributes | {"record": ids, "patient": patients, "age": age, "sex": sex}
+    columns["source"] = np.array(["one", "two", "unknown"])[np.where(number % 23 == 22, 2, number // 5 % 2)]
+    columns["height"] = np.where(number % 7 == 6, np.nan, rng.normal(170, 9, RECORDS))
+    columns["weight"] = np.where(number % 5 == 4, np.nan, rng.normal(75, 12, RECORDS))
     labels = [(record, RHYTHM, _TASKS[0].classes[i]) for record, i in zip(ids, rhythm, strict=True)]
     for record, i in zip(ids, finding, strict=True):
         labels += [(record, FINDINGS, name) for bit, name in enumerate(_TASKS[1].classes) if i >> bit & 1]
@@ -68,7 +73,20 @@ def write_check_corpus(folder: Path) -> PreparedCorpus:
         {task.name: task for task in _TASKS},
         simulated=True,
     )
-    return write_prepared(index, [RawRecord(signal, RATE) for signal in signals], folder, RATE)
+    corpus = write_prepared(index, [RawRecord(signal, RATE) for signal in signals], folder, RATE)
+    _write_features(corpus, ids, beats, rng)
+    return corpus
+
+
+def _write_features(
+    corpus: PreparedCorpus, ids: list[str], beats: np.ndarray, rng: np.random.Generator
+) -> None:
+    """Hand features as they would be measured; none for some records."""
+    values = np.abs(rng.normal(0.1, 0.02, (len(ids), len(FEATURES))))
+    values[:, 0], values[:, 5:] = 60 / beats, beats[:, None]
+    values[::11] = np.nan
+    table = pd.DataFrame(values.astype(np.float32), columns=list(FEATURES)).assign(record=ids)
+    table.to_parquet(corpus.folder / "features.parquet", index=False)
 
 
 def _signals(beats: np.ndarray, finding: np.ndarray, rng: np.random.Generator) -> np.ndarray:

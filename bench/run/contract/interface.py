@@ -22,7 +22,16 @@ _READS = {
     "labels": Field.LABELS,
     "labelled": Field.LABELS,
     "labels_of": Field.LABELS,
+    "database": Field.DATABASE,
 }
+
+
+_COLUMNS = {
+    **_READS,
+    **dict.fromkeys(("height", "weight"), Field.DEMOGRAPHICS),
+    "features": Field.FEATURES,
+}
+"""What a column that was read belongs to; names that other things have too are not looked for in the text."""
 
 
 def declared(stand: Stand) -> str:
@@ -66,7 +75,7 @@ def ledger(stand: Stand, text: str) -> str:
         raise
     except Exception:
         return "its loss fails, see below"
-    idle = stand.kind.needs_with(fit.strategy.params) - {_READS[name] for name in seen}
+    idle = stand.kind.needs_with(fit.strategy.params) - {_COLUMNS.get(name) for name in seen}
     read = f"reads {', '.join(sorted(seen)) or 'no field'}"
     return f"{read}; declares {_listed(idle)}, which it does not read here" if idle else read
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.data.corpus import PreparedCorpus
 from bench.data.leads import lead_set
+from bench.nn.encoder import Encoder
 from bench.nn.encoders.resnet1d import ResNet1d18
 from bench.run.contract.corpus import RECORDS, RHYTHM, write_check_corpus
 from bench.train.budget import Budget, InputSpec
@@ -43,10 +44,16 @@ def need(condition: bool, reason: str) -> None:
 
 
 class Start(Strategy):
-    """What a strategy with parents starts from: an encoder fresh from its seed."""
+    """What a strategy with parents starts from: an encoder and a linear `classifier`, fresh from their seeds."""
 
     name = "start"
     title = "Start"
+
+    def __init__(
+        self, encoder: Encoder, params: Any, info: Info, parents: Mapping[str, Strategy] | None = None
+    ) -> None:
+        super().__init__(encoder, params, info, parents)
+        self.classifier = nn.Linear(encoder.dim, max(1, len(info.classes)))
 
 
 @dataclass(frozen=True)
@@ -118,9 +125,9 @@ class Stand:
         info = self.info(task=task, steps=steps, params=params)
         return Recipe(self.kind, ResNet1d18, ENCODER, {**self.params, **params}, info)
 
-    def parents(self, seed: int) -> dict[str, Strategy]:
+    def parents(self, seed: int, task: str = RHYTHM) -> dict[str, Strategy]:
         """One `Start` for each role."""
-        recipe = Recipe(Start, ResNet1d18, ENCODER, {}, self.info())
+        recipe = Recipe(Start, ResNet1d18, ENCODER, {}, self.info(task=task))
         return {role: build(recipe, CPU, Seeds(seed, 0)) for role in self.kind.parents}
 
     def build(self, seed: int = 0) -> Strategy:
@@ -136,7 +143,14 @@ class Stand:
         labelled = Field.LABELS in self.kind.needs_with(self.checked(recipe.params))
         seeds = Seeds(0, index)
         setting = Setting(self.input, LEADS, ROWS, task if labelled else None, budget, seeds)
-        return prepare_fit(recipe, self.corpus, setting, CPU, self.parents(index), self.signals)
+        frozen = (
+            np.random.default_rng(0)
+            .normal(size=(len(self.corpus.records), ENCODER["dim"]))
+            .astype(np.float32)
+        )
+        embeddings = dict.fromkeys(self.kind.embeddings_of, frozen)
+        parents = self.parents(index, task)
+        return prepare_fit(recipe, self.corpus, setting, CPU, parents, self.signals, embeddings)
 
     @cached_property
     def trained(self) -> Strategy:
@@ -145,7 +159,7 @@ class Stand:
 
     def judged(self, count: int) -> Batch:
         """Scaled instances with the fields that are there at test time."""
-        needs = self.kind.needs_at_test
+        needs = self.kind.needs_at_test_with(self.checked(self.params))
         fields = record_fields(self.corpus, ROWS.test, needs, self.kind.name)
         instances = training_set(self.signals, ROWS.test, fields, self.input)
         return instances.scaled(instances.draw(torch.arange(count), None))
