@@ -288,7 +288,7 @@ def data() -> None:
 @click.option("--seed", type=int, default=0, show_default=True)
 @friendly
 def simulate(corpus: str, folder: Path, records: int, seed: int) -> None:
-    """Write a simulated cohort (chapman-sim, ptbxl-sim) in the real corpus's layout into FOLDER."""
+    """Write a simulated cohort (chapman-sim, ptbxl-sim, cinc2021-sim) in the real corpus's layout into FOLDER."""
     from bench.session import simulate_corpus
 
     with Narrator() as narrator:

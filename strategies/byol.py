@@ -103,7 +103,12 @@ class BYOL(Strategy):
         """Two views of each record."""
         p = self.params
         known = by_name(self.info.rate) | {"gaussian_noise": partial(gaussian_noise, sd=p.noise)}
-        return Views.of(*(changed(batch.signal, generator, p.chain, p.transforms, known) for _ in range(2)))
+        return Views.of(
+            *(
+                changed(batch.signal, generator, p.chain, p.transforms, known, valid=batch.valid)
+                for _ in range(2)
+            )
+        )
 
     def loss(self, batch: Batch, views: Views, step: Step) -> Loss:
         """Squared distances of unit vectors, of each view's prediction and the target of the other view."""

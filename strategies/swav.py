@@ -106,7 +106,10 @@ class SwAV(Strategy):
         """V views of each record, those that are assigned first."""
         p, known = self.params, by_name(self.info.rate)
         return Views.of(
-            *(changed(batch.signal, generator, p.chain, p.transforms, known) for _ in range(p.views))
+            *(
+                changed(batch.signal, generator, p.chain, p.transforms, known, valid=batch.valid)
+                for _ in range(p.views)
+            )
         )
 
     def on_step_start(self, step: Step) -> None:

@@ -113,7 +113,7 @@ def signatures(signals: Sequence[np.ndarray], rate: float) -> np.ndarray:
     windows = np.zeros((len(signals), length, 2), np.float32)
     for window, signal in zip(windows, signals, strict=True):
         start = signal[:length, :2].astype(np.float32)
-        start -= 0  # so that a flat lead is exactly zero, whatever its level
+        start -= start[:1].copy()  # so that a flat lead is exactly zero, whatever its level
         window[: len(start)] = (start - start.mean(axis=0)) * _fade(len(start), rate)[:, None]
     lines = rfft(windows, axis=1)[:, BINS].transpose(0, 2, 1)
     norm = np.linalg.norm(lines, axis=2, keepdims=True)

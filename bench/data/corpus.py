@@ -30,6 +30,13 @@ ATTRIBUTES: tuple[str, ...] = (
 )
 """The eleven machine measurements of Chapman's Diagnostics.xlsx: bpm, ms, degrees, beats, samples at 500 Hz."""
 
+FEATURES: tuple[str, ...] = (
+    *("mean_rr", "sd_rr", "rmssd_rr"),
+    *("mean_r", "rmssd_r"),
+    *("mean_hr", "min_hr", "max_hr"),
+)
+"""Hand features of R peaks, which `features` measures: seconds, millivolts, beats per minute."""
+
 RECORD_COLUMNS = (
     *("record", "patient", "age", "sex", "height", "weight", "source", "fold", "part"),
     *ATTRIBUTES,

@@ -21,15 +21,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.data.corpus import PreparedCorpus
+from bench.data.corpus import FEATURES, PreparedCorpus
 from bench.data.leads import LEADS
 
-FEATURES: tuple[str, ...] = (
-    *("mean_rr", "sd_rr", "rmssd_rr"),
-    *("mean_r", "rmssd_r"),
-    *("mean_hr", "min_hr", "max_hr"),
-)
-"""RR intervals in seconds, R amplitudes in millivolts, heart rates in beats per minute."""
+__all__ = ["FEATURES", "features", "measure_features"]
 
 VERSION = 1
 """Raise it when a feature changes: cached features of another version are made again."""

@@ -5,8 +5,7 @@ import hashlib
 import numpy as np
 import pandas as pd
 
-from bench.data.corpus import CorpusError, PreparedCorpus
-from bench.data.features import FEATURES
+from bench.data.corpus import FEATURES, CorpusError, PreparedCorpus
 
 
 def read_features(corpus: PreparedCorpus) -> np.ndarray:

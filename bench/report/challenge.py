@@ -12,7 +12,16 @@ from bench.report.challenge_views import RULES, ChallengeViews, Rule
 from bench.report.stats import over_seeds
 from bench.report.summary import Entry, Score, Summary
 from bench.report.table import DASH, Cell, Column, Footnotes, Table, TableRow
-from bench.report.tables import BLOCKS, NOTHING, make_table, named, nothing_cell, score_cell, score_data
+from bench.report.tables import (
+    BLOCKS,
+    NOTHING,
+    difference_data,
+    make_table,
+    named,
+    nothing_cell,
+    score_cell,
+    score_data,
+)
 from bench.run.suite import Suite
 
 METRIC = "challenge_metric"
@@ -45,16 +54,9 @@ WHAT = (
 def challenge_summaries(
     summaries: Iterable[Summary], views: ChallengeViews, rule: Rule = "known"
 ) -> list[Summary]:
-    """The same entries with the Challenge metric under a rule as their scores, wherever the classes are its."""
-    return [
-        _challenge(summary, views, rule)
-        for summary in summaries
-        if any(views.concerns(key) for key in _keys(summary)[:1])
-    ]
-
-
-def _keys(summary: Summary) -> list[str]:
-    return [key for entry in summary.entries for score in entry.scores.values() for key in score.keys]
+    """The same entries with the Challenge metric under a rule as their scores, wherever any has such a score."""
+    found = (_challenge(summary, views, rule) for summary in summaries)
+    return [summary for summary in found if any(entry.scores for entry in summary.entries)]
 
 
 def _challenge(summary: Summary, views: ChallengeViews, rule: Rule) -> Summary:
@@ -65,18 +67,23 @@ def _challenge(summary: Summary, views: ChallengeViews, rule: Rule) -> Summary:
 def _scores(entry: Entry, views: ChallengeViews, rule: Rule) -> dict[tuple[float, str], Score]:
     """Those selected on the fraction's own validation records; 'subset' is their selection here too."""
     return {
-        place: _score(score, views, rule) for place, score in entry.scores.items() if place[1] == "subset"
+        place: _score(score, views, rule)
+        for place, score in entry.scores.items()
+        if place[1] == "subset" and views.concerns(score.keys[0])
     }
 
 
 def _score(score: Score, views: ChallengeViews, rule: Rule) -> Score:
     found = [views.metrics(key, rule) for key in score.keys]
     seeds = over_seeds([one[METRIC] for one in found], [one["digest"] for one in found])
-    return Score(seeds, score.wanted, score.keys, rule, views)
+    return replace(score, seeds=seeds, selection=rule, views=views)
 
 
 def challenge_table(summary: Summary, views: ChallengeViews, suite: Suite) -> Table | None:
-    """Every entry and label fraction under every rule, with F, accuracy, AUROC and AUPRC; None for other classes."""
+    """Every entry and label fraction under every rule, with F, accuracy, AUROC and AUPRC.
+
+    None for other classes, for windows that are judged by themselves, and where nothing has a result yet.
+    """
     by_rule = {rule: found[0] for rule in RULES if (found := challenge_summaries([summary], views, rule))}
     if not by_rule:
         return None
@@ -142,16 +149,13 @@ def _row(
     cells.append(Cell(words.with_span(gained)))
     more = _more(views, known, unmasked)
     cells += [Cell(words.points(value)) for value in more.values()]
-    cells.append(Cell(words.paid_for(tuple(sorted({*entry.needs_at_test, "database"})))))
+    ledger = tuple(sorted({*entry.needs_at_test, "database"}))
+    cells.append(Cell(words.paid_for(ledger)))
     data |= {
         f"{rule}_{name}": value for rule in RULES for name, value in score_data(scores[rule], METRIC).items()
     }
     data |= {"known_thresholds_averaged": averaged.mean if averaged else None, **more}
-    data |= {
-        "masks_minus_none": gained.value,
-        "masks_minus_none_low": gained.low,
-        "masks_minus_none_high": gained.high,
-    }
+    data |= difference_data("masks_minus_none", gained) | {"needs_at_test_masked": " ".join(ledger)}
     return TableRow(block, tuple(cells), data)
 
 

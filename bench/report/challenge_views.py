@@ -13,7 +13,6 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from bench.data.corpus import PreparedCorpus
 from bench.data.leads import lead_set
 from bench.evaluate.result import targets_and_scores
 from bench.metrics import classification
@@ -40,6 +39,8 @@ Rule = Literal["known", "inferred", "validation", "unmasked"]
 RULES: tuple[Rule, ...] = ("known", "inferred", "validation", "unmasked")
 """Classes that a record's database never has in training are masked at validation and test, the database being known
 there, or at test guessed by the paper's two rules; or at validation alone; or nowhere."""
+
+_VERSION = 1  # raise it when masks, or who chooses, change: views are cached by it
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,12 @@ class ChallengeViews:
         self.plan, self.store, self.resamples = plan, store, resamples
         self._scores = MetricViews(store, resamples)
         self._corpora = {corpus.fingerprint: corpus for corpus in plan.corpora.values()}
+        self._guesses: dict[tuple[str, str], tuple[pd.Series, str]] = {}
 
     def concerns(self, key: str) -> bool:
-        """Are a cell's classes the Challenge's, and what it scores whole records?"""
+        """Are a cell's classes the Challenge's, and what it scores whole records, those of validation too?"""
         cell = self._cell(key)
-        if cell.input.aggregation == "none":
+        if cell.input.aggregation == "none" or cell.noise:
             return False
         return self._corpora[cell.corpus].tasks[cell.task].classes == CLASSES
 
@@ -84,20 +86,21 @@ class ChallengeViews:
         """Of the test part under a rule.
 
         Returns:
-            challenge_metric, macro_f, accuracy, macro_auroc, macro_average_precision; `digest` of the decisions.
+            challenge_metric, macro_f, accuracy, macro_auroc, macro_average_precision; `digest` of the masked scores
+            and the decisions.
         """
-        found = self.store.view(key, self._name("challenge"))
+        found = self.store.view(key, self._name("challenge", key))
         if found is None:
             self._measure(key)
-            found = self.store.view(key, self._name("challenge"))
+            found = self.store.view(key, self._name("challenge", key))
         return dict(found[rule])
 
     def draws(self, key: str, selection: str) -> np.ndarray:
         """(B,) Challenge metric of the test part under the rule `selection` in every resample of its patients."""
-        found = self.store.view(key, self._name("challenge-bootstrap"))
+        found = self.store.view(key, self._name("challenge-bootstrap", key))
         if found is None:
             self._measure(key)
-            found = self.store.view(key, self._name("challenge-bootstrap"))
+            found = self.store.view(key, self._name("challenge-bootstrap", key))
         return np.frombuffer(base64.b64decode(found[selection]), dtype="<f4").astype(np.float64)
 
     def averaged(self, keys: Sequence[str], rule: Rule) -> list[float]:
@@ -106,27 +109,19 @@ class ChallengeViews:
         mean = np.mean([cell.thresholds() for cell in cells], axis=0)
         return [challenge_metric(cell.targets, decide(cell.scores, mean)) for cell in cells]
 
-    def masked(self, key: str) -> dict[str, Masked]:
+    def masked(self, key: str) -> dict[Rule, Masked]:
         """Targets and scores of a cell by rule."""
-        val, test, corpus = (
-            self._rows(key, "val"),
-            self._rows(key, "test"),
-            self._corpora[self._cell(key).corpus],
-        )
-        mask = self._mask(key)
+        val, test, mask = self._rows(key, "val"), self._rows(key, "test"), self._mask(key)
         val_targets, val_scores, _ = targets_and_scores(val)
         targets, scores, _ = targets_and_scores(test)
-        known = {
-            "val": mask_rows(mask, val["source"].to_numpy()),
-            "test": mask_rows(mask, test["source"].to_numpy()),
-        }
-        guessed = mask_rows(mask, self._guessed(key, corpus, test))
-        everywhere = np.ones_like(guessed)
-        masks: dict[str, tuple[np.ndarray, np.ndarray]] = {
-            "known": (known["val"], known["test"]),
-            "inferred": (known["val"], guessed),
-            "validation": (known["val"], everywhere),
-            "unmasked": (np.ones_like(known["val"]), everywhere),
+        chosen, known = (mask_rows(mask, rows["source"].to_numpy()) for rows in (val, test))
+        guessed = mask_rows(mask, self._guessed(key)[0].loc[test["record"]].to_numpy())
+        nowhere = np.ones_like(chosen), np.ones_like(known)
+        masks: dict[Rule, tuple[np.ndarray, np.ndarray]] = {
+            "known": (chosen, known),
+            "inferred": (chosen, guessed),
+            "validation": (chosen, nowhere[1]),
+            "unmasked": nowhere,
         }
         return {
             rule: Masked(val_targets, val_scores * first, targets, scores * second)
@@ -144,12 +139,12 @@ class ChallengeViews:
                 **decision_metrics(cell.targets, outputs),
                 "macro_auroc": classification.macro_auroc(cell.targets, cell.scores)[0],
                 "macro_average_precision": _mean(classification.average_precision(cell.targets, cell.scores)),
-                "digest": hashlib.sha256(np.packbits(outputs).tobytes()).hexdigest()[:16],
+                "digest": _digest(cell.scores.tobytes() + outputs.tobytes()),
             }
             drawn = challenge_draws(contributions(cell.targets, outputs), counts).astype("<f4")
             draws[rule] = base64.b64encode(drawn.tobytes()).decode()
-        self.store.keep_view(key, self._name("challenge-bootstrap"), draws)
-        self.store.keep_view(key, self._name("challenge"), content)
+        self.store.keep_view(key, self._name("challenge-bootstrap", key), draws)
+        self.store.keep_view(key, self._name("challenge", key), content)
 
     def _rows(self, key: str, part: str) -> pd.DataFrame:
         """Score rows of a part, sorted by record; of validation only those that may choose."""
@@ -170,11 +165,17 @@ class ChallengeViews:
             corpus.targets(cell.task).loc[records["record"]].to_numpy(), records["source"].to_numpy()
         )
 
-    def _guessed(self, key: str, corpus: PreparedCorpus, test: pd.DataFrame) -> np.ndarray:
-        """Databases of test records by the paper's two rules."""
-        records = corpus.records.set_index("record").loc[test["record"]]
-        means = np.stack(records["native_mean"].to_list())[:, lead_set(self._cell(key).lead_set)]
-        return inferred_databases(records["native_rate"].to_numpy(), means)
+    def _guessed(self, key: str) -> tuple[pd.Series, str]:
+        """What the paper's two rules guess of the leads of a cell: index record, the database; and a hash of it."""
+        cell = self._cell(key)
+        place = cell.corpus, cell.lead_set
+        if place not in self._guesses:
+            records = self._corpora[cell.corpus].records
+            means = np.stack(records["native_mean"].to_list())[:, lead_set(cell.lead_set)]
+            guessed = inferred_databases(records["native_rate"].to_numpy(), means)
+            text = "\n".join(guessed).encode()
+            self._guesses[place] = pd.Series(guessed, records["record"].to_numpy()), _digest(text)
+        return self._guesses[place]
 
     def _cell(self, key: str) -> PredictCell:
         cell = self.plan.jobs[key].cell
@@ -182,8 +183,14 @@ class ChallengeViews:
             raise TypeError(f"cell {key[:12]} holds no scores")
         return cell
 
-    def _name(self, view: str) -> str:
-        return f"{view}-{VERSION}-{classification.VERSION}-{self.resamples}"
+    def _name(self, view: str, key: str) -> str:
+        """With what a view depends on and a cell's key does not tell: native means are in no fingerprint."""
+        versions = f"{_VERSION}-{VERSION}-{classification.VERSION}"
+        return f"{view}-{versions}-{self.resamples}-{self._guessed(key)[1]}"
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _mean(values: np.ndarray) -> float:

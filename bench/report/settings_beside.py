@@ -247,7 +247,9 @@ class Beside:
             return (f"The run did not ask for {row.label!r}{leads}",)
         scored = self.summary is not None and self.summary.score(self.entry, row.fraction) is not None
         if scored and self.place.layout.metric == METRIC:
-            return ("Its scores are of other classes than the Challenge's, or of windows judged by themselves",)
+            return (
+                "Its scores are of other classes than the Challenge's, or of windows judged by themselves",
+            )
         if scored:
             return (f"No scores of part {row.part}",)
         nothing = (f"The run did not ask for {words.percent(row.fraction)} labels",)

@@ -19,6 +19,7 @@ CORPORA = (
     ("cinc2021", "PhysioNet/Challenge 2021, any of its databases", "--data"),
     ("cpsc", "CPSC 2018 as the Challenge gives it, nine classes", "--data"),
     ("ptbxl-sim", "simulated cohort in PTB-XL's layout", "simulated"),
+    ("cinc2021-sim", "simulated cohort in the Challenge's layout: eight databases", "simulated"),
 )
 
 

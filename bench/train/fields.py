@@ -43,7 +43,7 @@ class Fields:
     Attributes:
         columns: patient (M,) int64; age (M,) years, NaN unknown; sex (M,) 0 male, 1 female, -1 unknown;
             height (M,) cm and weight (M,) kg, NaN unknown; database (M,) int64, -1 unknown; features (M, 8) in the
-            order of `bench.data.features.FEATURES`, NaN unknown; `embedding:<role>` (M, D);
+            order of `bench.data.corpus.FEATURES`, NaN unknown; `embedding:<role>` (M, D);
             measurements (M, 11) in the order of `bench.data.corpus.ATTRIBUTES`, NaN unknown; labels (M, K)
             multi-hot of the downstream task, zero where masked; labelled (M,) bool; `labels:<task>` (M, K').
         allowed: the fields the owner declared.

@@ -125,7 +125,7 @@ def test_a_check_of_a_folder_says_what_its_corpora_share(tmp_path: Path) -> None
         "cinc2021 and ptbxl share 1 record (E00001 = 1002), told by signal alone",
         "cinc2021 and ptbxl have 1 record of one id and different signals (HR01003 / 1003)",
     ]
-    (tmp_path / "ptbxl" / "simulation.json").write_text('{"name": "ptbxl-sim"}')
+    (tmp_path / "cinc2021" / "simulation.json").write_text('{"name": "cinc2021-sim"}')
     assert [note.reason for note in check_folder(tmp_path)[-1][2]] == [
         "cinc2021 and ptbxl share 2 records (E00001 = 1002, HR01001 = 1001), told by signal alone"
     ]

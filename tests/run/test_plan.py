@@ -99,10 +99,16 @@ def test_label_free_selection_on_validation_is_keyed_by_what_it_selects_on(tiny)
 
 
 def test_a_fit_is_also_evaluated_with_parts_of_its_lead_set_and_never_with_more(tiny):
-    plan = tiny.plan(lead_sets=["challenge-3", "challenge-2"], eval_lead_sets=["challenge-2", "lead-II"], seeds=1)
+    plan = tiny.plan(
+        lead_sets=["challenge-3", "challenge-2"], eval_lead_sets=["challenge-2", "lead-II"], seeds=1
+    )
     pairs = {(row.lead_set, row.eval_lead_set) for row in plan.rows}
     own = {("challenge-3", "challenge-3"), ("challenge-2", "challenge-2")}
-    assert pairs == own | {("challenge-3", "challenge-2"), ("challenge-3", "lead-II"), ("challenge-2", "lead-II")}
+    assert pairs == own | {
+        ("challenge-3", "challenge-2"),
+        ("challenge-3", "lead-II"),
+        ("challenge-2", "lead-II"),
+    }
     for row in plan.rows:
         cell = plan.jobs[row.key].cell
         embed = plan.jobs[cell.parents["embed"]].cell if "embed" in cell.parents else cell

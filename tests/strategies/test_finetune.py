@@ -89,7 +89,7 @@ def pretrained(tmp_path):
 
 def finetuning(tmp_path, pretrained, **params) -> tuple[Stand, Fit]:
     stand = Stand(FineTune, params, tmp_path / "child")
-    stand.parents = lambda seed: {"init": pretrained}
+    stand.parents = lambda *_: {"init": pretrained}
     return stand, stand.fit()
 
 
@@ -321,7 +321,7 @@ def test_a_parent_that_reads_more_than_the_signal_is_refused(tmp_path):
 def test_fine_tuning_goes_on_from_fine_tuning(tmp_path, pretrained):
     _, first = finetuning(tmp_path, pretrained)
     stand = Stand(FineTune, {}, tmp_path / "grandchild")
-    stand.parents = lambda seed: {"init": first.run().strategy}
+    stand.parents = lambda *_: {"init": first.run().strategy}
     strategy = stand.fit().run().strategy
     assert strategy.encoder is pretrained.encoder
     assert json.dumps(sorted(strategy.state_dict())).count("init.init.encoder") > 10

@@ -1,6 +1,6 @@
-"""The cohort of eight databases in the Challenge 2021's layout: records of any length, labelled as each database does.
+"""The cohort of eight databases in the Challenge 2021's layout: any length, each labelled in its own way.
 
-A record is its own patient. What a heart has and its database does not annotate is in the signal and in no label.
+A record is its own patient. What a heart has and its database does not annotate shows in the signal alone.
 """
 
 from dataclasses import dataclass

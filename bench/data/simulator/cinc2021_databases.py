@@ -19,7 +19,7 @@ class Database:
     Attributes:
         share: of the cohort.
         folder: below `training`.
-        prefix, first, digits: of record ids: the first is prefix + first, filled with zeros to so many digits.
+        prefix, first, digits: of record ids: the first one is prefix + first, with zeros to so many digits.
         rate: Hz.
         seconds: length: median, spread (SD of the logarithm), least, most.
         whole: share of records that are ten seconds long in spite of that.

@@ -1,7 +1,7 @@
-"""What the hearts of the cohort in the Challenge 2021's layout have, and what of it each database names, and how.
+"""What the hearts of the cohort in the Challenge 2021's layout have, and which of it each database names.
 
-Shares follow the Challenge's counts by database; the rarest classes are raised, and Ningbo's flutter, which there
-holds fibrillation too, is lowered. A database names what it annotates, whatever else a heart has.
+Shares follow the Challenge's counts by database; the rarest classes are raised, and Ningbo's flutter, which
+there holds fibrillation too, is lowered. A database names what it annotates, whatever else a heart has.
 """
 
 from typing import NamedTuple

@@ -1,7 +1,7 @@
-"""A simulated cohort in the Challenge 2021's layout: training/DATABASE/g1/RECORD.hea and .mat, with real defects.
+"""A simulated cohort in the Challenge 2021's layout: training/DATABASE/g1/RECORD.hea and .mat, with defects.
 
-Defects are those of the published files: ages of nobody, `#Dx` lists that end in a comma or name a code twice,
-the unit 'mv', comments with and without a space, missing samples.
+They are those of the published files: unknown ages, `#Dx` lists that end in a comma or name a code twice, the
+unit 'mv', comments with and without a space, missing samples.
 """
 
 from dataclasses import dataclass

@@ -11,8 +11,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.data.corpus import CorpusIndex, PreparedCorpus, RawRecord, Task, label_table, record_table
-from bench.data.features import FEATURES
+from bench.data.corpus import (
+    FEATURES,
+    CorpusIndex,
+    PreparedCorpus,
+    RawRecord,
+    Task,
+    label_table,
+    record_table,
+)
 from bench.data.leads import LEADS
 from bench.data.writer import write_prepared
 

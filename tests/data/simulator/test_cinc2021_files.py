@@ -1,4 +1,4 @@
-"""The simulated Challenge cohort on disk: layout, headers, defects, and that the Challenge's reader reads it."""
+"""The simulated Challenge cohort on disk: layout, headers, defects, and what the Challenge's reader says."""
 
 import filecmp
 import json
