@@ -95,13 +95,17 @@ def panels(count: int) -> tuple[Any, "list[Axes]"]:
     return canvas, axes
 
 
-def chance_line(axes: "Sequence[Axes]") -> None:
-    """A thin line at an AUROC of one half, where the panels, all drawn, reach as far."""
+def chance_line(axes: "Sequence[Axes]", at: float = 50) -> None:
+    """A thin line at the score of what knows nothing, where the panels, all drawn, reach as far.
+
+    Args:
+        at: that score; an AUROC of one half by default.
+    """
     low, high = axes[0].get_ylim()
-    if not low < 50 < high:
+    if not low < at < high:
         return
     for ax in axes:
-        ax.axhline(50, color=_CHANCE, linewidth=0.8, zorder=0.5)
+        ax.axhline(at, color=_CHANCE, linewidth=0.8, zorder=0.5)
 
 
 def legend(canvas: Any, shown: Mapping[str, Look], lone: Collection[str] = ()) -> None:

@@ -66,7 +66,7 @@ class MetricViews:
         return _decoded(found[selection])
 
     def draws_of_part(self, key: str, selection: str, part: str) -> np.ndarray:
-        """(B,) macro AUROC of any part in every resample of its patients; of the test part that is `draws`."""
+        """(B,) macro AUROC of a part in every resample of its patients; of the test part what `draws` gives."""
         if part == "test":
             return self.draws(key, selection)
         view = self._name(f"bootstrap-{part}")

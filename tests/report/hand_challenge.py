@@ -68,6 +68,10 @@ class ChallengeBench(Bench):
         names = rng.permutation(np.unique(patients))
         return rows[np.isin(patients, names[: round(fraction * len(names))])]
 
+    def truth(self, task: str = TASK) -> np.ndarray:
+        """As of a bench."""
+        return super().truth(task)
+
     def noisy(self, noise: float, seed: int, task: str = TASK) -> np.ndarray:
         """Probabilities of each class by itself that know the truth up to noise."""
         truth = self.truth(task)
@@ -90,22 +94,17 @@ def make_challenge_bench(folder: Path, records: int = 240, **suite: Any) -> Chal
     return bench
 
 
-def sources_corpus(
-    folder: Path, records: int = 240, seed: int = 0, lift: float = 0.0
-) -> tuple[PreparedCorpus, list[RawRecord]]:
-    """Records of six sources, every third patient with two; each source labels classes of its own.
+def sources_corpus(folder: Path, records: int = 240, seed: int = 0) -> tuple[PreparedCorpus, list[RawRecord]]:
+    """Records of six sources, every other patient with two; each source labels classes of its own.
 
     Validation and test hold labels that their source never has in training, too.
-
-    Args:
-        lift: microvolts that every lead of every record is higher as read. The filter takes them away again.
     """
     rng = np.random.default_rng(seed)
     patient = 2 * np.arange(records) // 3
     part = np.array(_PARTS)[patient // 6 % 5]
     source = np.array(list(RATES))[patient % 6]
     source[(source == "ningbo") & (part == "train")] = "ptb"
-    raw = [_record(rng, str(name), lift) for name in source]
+    raw = [_record(rng, str(name)) for name in source]
     ids = [f"r{i:03d}" for i in rng.permutation(records)]  # sorted they are in another order than the table
     table = record_table(
         {"record": ids, "patient": [f"p{n:03d}" for n in patient], "source": source, "part": part}
@@ -121,7 +120,7 @@ def sources_corpus(
     )
     title, by_name = f"{NAME} ({records} simulated records)", {task.name: task for task in tasks}
     index = CorpusIndex(NAME, title, table, label_table(labels), by_name, simulated=True)
-    return write_prepared(index, raw, folder, 50, (1.0, 20.0) if lift else None), raw
+    return write_prepared(index, raw, folder, 50), raw
 
 
 def _labels(rng: np.random.Generator, source: str, part: str) -> np.ndarray:
@@ -131,7 +130,7 @@ def _labels(rng: np.random.Generator, source: str, part: str) -> np.ndarray:
     return own & (rng.random(26) < 0.2) | strange
 
 
-def _record(rng: np.random.Generator, source: str, lift: float) -> RawRecord:
+def _record(rng: np.random.Generator, source: str) -> RawRecord:
     """A fifth of a second; its leads' means are known: off centre in lead II (Georgia, Ningbo), or here and there."""
     rate = RATES[source]
     signal = rng.normal(0, 0.3, (rate // 5, len(LEADS)))
@@ -140,5 +139,5 @@ def _record(rng: np.random.Generator, source: str, lift: float) -> RawRecord:
         means[LEADS.index("II")] = rng.choice([-4.0, 0.7])
     if source == "cpsc" and rng.random() < 0.4:
         means[LEADS.index("V6")] = 3.0  # in no limb lead
-    signal += (means + lift) / 1000 - signal.mean(axis=0)
+    signal += means / 1000 - signal.mean(axis=0)
     return RawRecord(signal.astype(np.float32), float(rate))

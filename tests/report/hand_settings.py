@@ -22,7 +22,7 @@ from bench.run.plan import Row
 from bench.run.suite import CorpusUse
 from tests.report.hand_made import Bench, make_bench
 
-RESAMPLES = 60
+RESAMPLES = 100
 
 NUMBERS = [
     ("auroc", "True", "leads 12", 0.8012, 0.004, "validation", "no seeds"),
