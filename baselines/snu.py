@@ -214,7 +214,7 @@ def peaks(features: Tensor) -> Tensor:
     greatest heart rate (100 a minute); 1 where there are no R peaks, and then -1 in the eight others.
 
     Args:
-        features: (B, 8) in the order of `bench.data.features.FEATURES`: seconds, millivolts, beats a minute; a row
+        features: (B, 8) in the order of `bench.data.corpus.FEATURES`: seconds, millivolts, beats a minute; a row
             with a NaN has none.
 
     Returns:
