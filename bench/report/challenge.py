@@ -97,9 +97,10 @@ def challenge_table(summary: Summary, views: ChallengeViews, suite: Suite) -> Ta
     ]
     what = f"{CHALLENGE} on the test part by what is known of the source database, mean over seeds."
     more = (
-        f"{WHAT} Brackets: {words.INTERVAL}, by {views.resamples:,} bootstrap resamples at fixed thresholds. Thresholds"
-        " averaged: over the seeds of the row, as the entry was submitted. F and accuracy are of the decisions with"
-        f" the database known, AUROC and AUPRC of unmasked scores.{words.for_these_encoders(suite.seeds)}"
+        f"{WHAT} Thresholds averaged: over the seeds of the row, as the entry was submitted. F and accuracy are of the"
+        " decisions with the database known, AUROC and AUPRC of unmasked scores. Brackets:"
+        f" {words.INTERVAL}, by {views.resamples:,} bootstrap resamples at fixed thresholds."
+        f"{words.for_these_encoders(suite.seeds)}"
     )
     return make_table("challenge", what, summary, suite, _columns(summary, several), tuple(rows), notes, more)
 

@@ -97,9 +97,10 @@ def _explained(place: Place, besides: Sequence[Beside], resamples: int) -> str:
         told = " or ".join(words.counted(count, "record") for count in sorted(counts))
         text += [f"Part validation: {told}.", words.chosen_on_validation(place.suite, labels)]
     text.append(general(place.layout.table_footnotes))
+    fixed = ", at fixed thresholds" * (place.layout.metric == METRIC)
     text.append(
-        f"Intervals: {resamples:,} bootstrap resamples of the patients of the evaluated part, of means over seeds."
-        f"{words.for_these_encoders(place.suite.seeds)}"
+        f"Intervals: {resamples:,} bootstrap resamples of the patients of the evaluated part, of means over"
+        f" seeds{fixed}.{words.for_these_encoders(place.suite.seeds)}"
     )
     if any(b.row.minus for b in besides):
         text.append(
@@ -151,7 +152,8 @@ class _Heads:
         yield Column("ours", left=True)
         yield from (Column(told[axis], left=axis != "fraction") for axis in self.vary)
         yield Column("published")
-        yield Column(self.layout.spread)
+        if self.layout.spread:
+            yield Column(self.layout.spread)
         scores = [beside.score for beside in self.besides if beside.score]
         interval = _ANY_PART if any(beside.row.part == "val" for beside in self.besides) else words.INTERVAL
         heads = ("ours, mean over seeds", words.spread_head(scores), interval, "seeds", "ours − published")
@@ -194,7 +196,8 @@ def _numbers(beside: Beside) -> list[Cell]:
     digits = _Digits(beside.place.layout.decimals)
     printed = number is not None and number.spread == number.spread
     cells = [Cell(digits.points(number.mean) if number else DASH)]
-    cells.append(Cell(f"± {digits.points(number.spread)}" if number and printed else DASH))
+    if beside.place.layout.spread:
+        cells.append(Cell(f"± {digits.points(number.spread)}" if number and printed else DASH))
     if score is None:
         cells += [Cell()] * 4
     else:

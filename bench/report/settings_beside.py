@@ -146,7 +146,7 @@ class Gain:
         """
         if not (self.comparable and self.ours and self.published) or p is None:
             return ""
-        if p > LEVEL:
+        if p > 1 - LEVEL:
             return "not told from 0"
         return "yes" if self.ours.value * self.published > 0 else "reversed"
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench.report.across import Across
 from bench.report.board import page
 from bench.report.canvas import Figure
 from bench.report.cells import cells_csv, groups_csv, noise_csv
@@ -138,21 +139,25 @@ def _suite_files(
     sections = [
         section(plan, suite, one, name, challenge) for one, name in zip(shown, names(shown), strict=True)
     ]
-    for one, folder in zip(sections, folders(shown), strict=True):
+    across = Across(plan, suite, summaries, views, challenge)
+    together = list(across.sections())
+    for folder, one in (*together, *zip(folders(shown), sections, strict=True)):
         for table in (*one.tables, *one.details):
             yield f"{folder}/{table.name}.csv", to_csv(table).encode()
             yield f"{folder}/{table.name}.md", to_markdown(table).encode()
             yield f"{folder}/{table.name}.tex", to_latex(table).encode()
     planned = frames.planned()
     drawn, undrawn = group_figures(plan, store, suite, bool(planned["simulated"].iloc[0]))
-    figures = [*_curves(summaries, noises, suite), *transfer_matrices(summaries, suite), *drawn]
+    curves = [*_curves(summaries, noises, suite), *across.figures()]
+    figures = [*curves, *transfer_matrices(summaries, suite), *drawn]
     for figure in figures:
         yield f"{figure.name}.svg", figure.svg
         yield f"{figure.name}.png", figure.png
     origin = provenance(plan, store, planned, resamples)
     yield from frames.csvs()
     yield "provenance.json", (json.dumps(origin, indent=1) + "\n").encode()
-    yield "board.html", page(suite, sections, figures, origin, undrawn).encode()
+    shown_on_page = [*(one for _, one in together), *sections]
+    yield "board.html", page(suite, shown_on_page, figures, origin, undrawn).encode()
 
 
 def _trained_so(setting: Setting) -> bool:

@@ -2,11 +2,13 @@ import csv
 import io
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
 from bench.evaluate.result import targets_and_scores
 from bench.metrics.challenge import contributions, decide
+from bench.report import words
 from bench.report.challenge_views import RULES, ChallengeViews
 from bench.report.frame import build_frame
 from bench.report.paper_common import OURS, PUBLISHED
@@ -111,6 +113,24 @@ def test_a_gain_and_its_interval_are_those_of_the_same_resampled_patients(tmp_pa
     assert (row["gain_seed_low"], row["gain_seed_high"]) == pytest.approx((each.min(), each.max()))
 
 
+def test_scores_are_those_selected_on_the_fractions_own_records(tmp_path, paper):
+    bench = real_bench(tmp_path)
+    where = {"lead_set": "challenge-2", "eval_lead_set": "challenge-2"}
+    values = {}
+    for label in ("a", "d"):
+        row = bench.add(label, **where)
+        tables = [
+            bench.table(row, bench.noisy(noise, len(values)), (chosen,))
+            for chosen, noise in (("subset", 1.0), ("all", 9.0))
+        ]
+        bench.commit(row, pd.concat(tables, ignore_index=True))
+        values[label] = {part: _macro(*_part(bench, row, part)[2:]) for part in ("val", "test")}
+    rows = rows_of(tables_of(bench)["auroc"])
+    for name, part in (("two, plain", "val"), ("two, plain, test", "test")):
+        assert rows[name]["macro_auroc"] == pytest.approx(values["a"][part])
+    assert rows["two"]["gain_seed_low"] == pytest.approx(values["d"]["val"] - values["a"]["val"])
+
+
 def test_resamples_of_the_validation_part_are_kept_in_the_store(tmp_path, paper, monkeypatch):
     bench = real_bench(tmp_path)
     (row, _) = add(bench, "a", "challenge-2")
@@ -156,9 +176,11 @@ def test_a_published_gain_holds_reversed_or_not_told_from_nothing(tmp_path, pape
     assert shown(table, "two")["seeds that gain"].text == "2 of 2"
     assert shown(table, "three")["published gain holds"].text == "reversed"
     weak = real_bench(tmp_path / "weak")
-    for label in ("a", "d"):
-        add(weak, label, "challenge-2", noise=1.5)
-    assert rows_of(tables_of(weak)["auroc"])["two"]["holds"] == "not told from 0"
+    for label, noise in (("a", 1.5), ("d", 1.2)):
+        add(weak, label, "challenge-2", noise=noise)
+    row = rows_of(tables_of(weak)["auroc"])["two"]
+    assert 0.1 < row["gain_p_holm"] < 0.9
+    assert row["holds"] == "not told from 0"
 
 
 def test_ours_less_published_verdict_and_decimals(tmp_path, paper):
@@ -181,10 +203,12 @@ def test_ours_less_published_verdict_and_decimals(tmp_path, paper):
         "100\u00a0%",
     )
     assert "decisions" not in cells
+    assert "95\u00a0% interval over patients of the part" in cells
     own = rows_of(table)["two"]
     assert (own["verdict"], own["because"]) == ("near", "In this row differ: steps 100 (published: 7)")
     assert own["gain"] is None  # the run lacks the row that it is compared with
-    relaid(paper, checks=[{**STEPS, "published": 99}])
+    relaid(paper, checks=[{**STEPS, "published": 99}], spread="")
+    assert "± (SD)" not in shown(tables_of(bench)["auroc"], "twelve")
     assert rows_of(tables_of(bench)["auroc"])["twelve"]["because"] == (
         "Conditions that differ: steps 100 (published: 99)"
     )
@@ -300,6 +324,7 @@ def test_each_row_has_the_score_of_its_rule(tmp_path, paper):
     assert rows["Equal"]["published_gain"] == 0
     assert rows["Equal"]["holds"] == ""
     assert shown(table, "Bare")["decisions"].text == "unmasked"
+    assert words.INTERVAL in shown(table, "Bare")
     assert shown(table, "Base")["published"].text == "66.6"
     assert "leads" not in shown(table, "Base")
     assert "leads challenge-6;" in table.caption

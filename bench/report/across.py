@@ -1,0 +1,70 @@
+"""What a suite shows across its settings: a paper's tables whose rows lie on several lead sets, and what leads cost."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from bench.report.board import Section
+from bench.report.canvas import Figure
+from bench.report.challenge import challenge_summaries
+from bench.report.challenge_views import RULES, ChallengeViews, Rule
+from bench.report.figures import label_efficiency
+from bench.report.leads import by_leads, leads_table
+from bench.report.leads_figure import lead_sets_figure
+from bench.report.paper_settings import settings_tables
+from bench.report.summary import Summary
+from bench.report.table import Table
+from bench.report.transforms_figure import transforms_figure
+from bench.report.views import MetricViews
+from bench.report.words import titles
+from bench.run.plan import Plan
+from bench.run.suite import Suite
+
+
+@dataclass(frozen=True)
+class Across:
+    """All settings of one suite, real or simulated.
+
+    Attributes:
+        summaries: in macro AUROC, one a setting.
+        views, challenge: where further numbers are.
+    """
+
+    plan: Plan
+    suite: Suite
+    summaries: Sequence[Summary]
+    views: MetricViews
+    challenge: ChallengeViews
+
+    def sections(self) -> Iterator[tuple[str, Section]]:
+        """Corpus and section, for every corpus of which there is something to show."""
+        tables = [*self._of_the_paper(), *self._of_leads()]
+        for corpus in dict.fromkeys(str(table.context["corpus"]) for table in tables):
+            own = tuple(table for table in tables if table.context["corpus"] == corpus)
+            here = [summary for summary in self.summaries if summary.setting.corpus == corpus]
+            names = titles([entry for summary in here for entry in summary.entries])
+            yield corpus, Section(f"{corpus}, all lead sets", here[0].setting.simulated, names, own, ())
+
+    def figures(self) -> list[Figure]:
+        """By lead set, and the Challenge metric by label fraction; the transformations of a paper's figure."""
+        known = self._under("known")
+        simulated = self.summaries[0].setting.simulated if self.summaries else None
+        drawn = (
+            lead_sets_figure(self.summaries, self.suite),
+            lead_sets_figure(known, self.suite) if known else None,
+            label_efficiency(known, self.suite) if known else None,
+            transforms_figure(self.plan, self.suite, simulated),
+        )
+        return [figure for figure in drawn if figure]
+
+    def _under(self, rule: Rule) -> list[Summary]:
+        return challenge_summaries(self.summaries, self.challenge, rule)
+
+    def _of_the_paper(self) -> list[Table]:
+        by_rule = {rule: self._under(rule) for rule in RULES}
+        resamples = self.challenge.resamples
+        return settings_tables(self.plan, self.summaries, by_rule, self.suite, self.views, resamples)
+
+    def _of_leads(self) -> list[Table]:
+        groups = [*by_leads(self.summaries), *by_leads(self._under("known"))]
+        found = (leads_table(group, self.suite, self.challenge.resamples) for group in groups)
+        return [table for table in found if table]
