@@ -17,7 +17,7 @@ ALLOWED = {
     "train": {"train", "data", "nn"},
     "evaluate": {"evaluate", "train", "data", "nn", "metrics"},
     "run": {"run", "evaluate", "train", "data", "nn", "metrics"},
-    "report": {"report", "run", "evaluate", "data", "metrics"},
+    "report": {"report", "run", "evaluate", "data", "metrics", "nn"},
 }
 LAZY = ("ray", "wfdb", "neurokit2", "seaborn", "matplotlib", "openpyxl", "umap")
 

@@ -164,8 +164,8 @@ class _Columns:
     @classmethod
     def of(cls, shown: Sequence[OnLeads]) -> "_Columns":
         evaluated = widest_first(name for own in shown for name in own.evaluated)
-        pairs = {leads for own in shown for leads in own.found}
-        parts = {part for trained, part in pairs if trained != part and (part, part) in pairs}
+        losses = [(own, part) for own in shown for trained, part in own.found if trained != part]
+        parts = {part for own, part in losses if (part, part) in own.found}
         return cls(evaluated, [name for name in evaluated if name in parts])
 
     def heads(self, long: bool) -> tuple[Column, ...]:

@@ -8,7 +8,7 @@ from bench.evaluate.result import Result, score_rows, targets_and_scores
 from bench.evaluate.windows import aggregate, over_records
 from bench.train.budget import InputSpec
 from bench.train.inputs import load_signals, record_fields
-from bench.train.units import record_windows
+from bench.train.units import evaluation_instances, record_windows
 from tests.corpora import tiny_corpus
 
 
@@ -67,3 +67,21 @@ def test_results_survive_bytes_and_refuse_nonsense():
         Result("scores", score_rows(frame, ("a", "b"), targets, scores * np.nan, "subset"))
     with pytest.raises(ValueError, match="needs the column 'class'"):
         Result("assignments", again.table)
+
+
+def test_a_record_has_at_most_so_many_windows_evenly_spaced():
+    lengths = np.array([1000, 250, 100, 600])
+    for most, expected in (
+        (1, [[0], [0], [0], [0]]),
+        (2, [[0, 750], [0], [0], [0, 250]]),
+        (3, [[0, 375, 750], [0], [0], [0, 125, 250]]),
+        (99, [list(range(0, 751, 125)), [0], [0], [0, 125, 250]]),
+    ):
+        record, start = record_windows(lengths, 250, 125, most)
+        assert [start[record == r].tolist() for r in range(4)] == expected
+    spec = InputSpec(rate=50, window=250, stride=125, windows=2)
+    units = evaluation_instances(lengths, 250, 3, spec)
+    assert (
+        len(units) == 6
+        and len(evaluation_instances(lengths, 250, 3, spec.model_copy(update={"windows": None}))) == 12
+    )

@@ -1,5 +1,6 @@
 import csv
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -202,3 +203,21 @@ def test_lead_sets_without_a_score_for_any_entry_are_no_table_and_many_rows_brea
     assert not table.long
     monkeypatch.setattr(leads, "_LONG", 7)
     assert leads_table(summaries, bench.plan.suites[0], 20).long
+
+
+def test_parts_that_an_entry_was_not_trained_on_have_no_column_of_differences(tmp_path):
+    bench = make_bench(tmp_path, label_fractions=(1.0,))
+    finish_leads(bench, "read", TWELVE, TWELVE, [bench.truth()])
+    finish_leads(bench, "read", TWELVE, SIX, [bench.truth()])
+    for name in (SIX, TWO):
+        finish_leads(bench, "other", name, name, [bench.truth()])
+    table = leads_table(summaries_of(bench), bench.plan.suites[0], 20)
+    assert [column.head for column in table.columns][2:] == [
+        "evaluated with all-12", "evaluated with challenge-6", "evaluated with challenge-2",
+    ]  # fmt: skip
+
+
+def test_classes_left_out_matter_to_the_macro_average_alone(bench, summaries):
+    few, suite = [replace(summary, kept=1) for summary in summaries], bench.plan.suites[0]
+    assert ", 1 of 2 classes;" in leads_table(few, suite, 20).caption
+    assert "of 2 classes" not in leads_table(as_challenge(few), suite, 20).caption

@@ -77,6 +77,20 @@ def test_the_typical_test_record_is_drawn_lead_two_above_the_first_other(bench, 
     assert line[:150, 1].min() > line[151:301, 1].max()  # the leads do not touch
 
 
+def test_the_spread_is_that_of_lead_two(bench, paper, drawn):
+    corpus = replace(bench.corpus)
+    records = corpus.records.sort_values("record", kind="stable")
+    tested = records["record"].iloc[bench.parts("rhythm").test].to_list()
+    spread = {record: k for k, record in enumerate([*tested[1:], tested[0]])}
+    vars(corpus)["records"] = records.assign(
+        sd=[np.eye(12)[1] * spread.get(record, 0) for record in records["record"]]
+    )
+    plan = replace(bench.plan, corpora=dict.fromkeys(bench.plan.corpora, corpus))
+    figure = transforms_figure(plan, bench.plan.suites[0])
+    assert f"test record {[*tested[1:], tested[0]][(len(tested) - 1) // 2]}," in figure.caption
+    assert [*tested[1:], tested[0]][(len(tested) - 1) // 2] != tested[(len(tested) - 1) // 2]
+
+
 def test_each_transformation_has_a_panel_with_the_original_behind_it(bench, paper, drawn):
     transforms_figure(bench.plan, bench.plan.suites[0])
     axes = [ax for ax in drawn[0].axes if ax.axison]

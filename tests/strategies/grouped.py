@@ -58,7 +58,9 @@ def grouped_corpus(folder: Path, records: int = 80) -> PreparedCorpus:
         signals.append(RawRecord(((wave ** powers[kind])[:, None] * seen + noise).astype(np.float32), 50.0))
     ids = [f"r{i:03d}" for i in range(records)]
     table = pd.DataFrame({"record": ids, "patient": ids, "age": 50.0, "sex": "male", "source": "grouped"})
-    table = table.assign(fold=0, part="train", path="", height=170.0, weight=70.0, **dict.fromkeys(ATTRIBUTES, 1.0))
+    table = table.assign(
+        fold=0, part="train", path="", height=170.0, weight=70.0, **dict.fromkeys(ATTRIBUTES, 1.0)
+    )
     labels = [(record, "kind", KINDS[i % 4]) for i, record in enumerate(ids)]
     index = CorpusIndex(
         "grouped-sim",

@@ -149,6 +149,15 @@ def test_phase_bounds_and_rates():
     assert all(a >= b for a, b in pairwise(factors[2:]))
 
 
+def test_a_step_schedule_falls_to_a_tenth_at_each_milestone():
+    budget = Budget(steps=20, batch=2, schedule="step", milestones=(0.25, 0.5), warmup=2)
+    factors = [rate_factor(i, 0, 20, budget) for i in range(20)]
+    assert factors == pytest.approx([0.5, *[1.0] * 4, *[0.1] * 5, *[0.01] * 10])
+    for wrong in ({"schedule": "step"}, {"milestones": (0.5,)}, {"schedule": "step", "milestones": (1.0,)}):
+        with pytest.raises(ValueError, match="milestones"):
+            Budget(steps=20, batch=2, **wrong)
+
+
 def test_a_loss_that_is_not_finite_stops_the_fit(corpus):
     class Broken(Mean):
         name = "broken"

@@ -51,10 +51,15 @@ def test_an_instance_knows_how_much_of_it_is_the_record(corpus):
     data = training_set(signals, np.arange(4), fields, InputSpec(rate=50, window=260))
     assert data.draw(torch.arange(3), torch.Generator()).valid.tolist() == [200, 200, 200]
     whole = load_signals(corpus, InputSpec(rate=50, window=90), LEADS, CPU, np.arange(10))
-    assert training_set(whole, np.arange(4), fields, InputSpec(rate=50)).draw(torch.arange(3), None).valid is None
+    assert (
+        training_set(whole, np.arange(4), fields, InputSpec(rate=50)).draw(torch.arange(3), None).valid
+        is None
+    )
 
 
-@pytest.mark.parametrize("scaling", ["zscore-record", "zscore-global", "minmax", "zscore-lead", "minmax-view"])
+@pytest.mark.parametrize(
+    "scaling", ["zscore-record", "zscore-global", "minmax", "zscore-lead", "minmax-view"]
+)
 def test_leads_that_are_not_shown_are_zero_and_the_others_as_if_they_were_alone(corpus, scaling):
     spec, rows = InputSpec(rate=50, window=90, scaling=scaling), torch.tensor([3, 41])
     filled = load_signals(corpus, spec, LEADS, CPU, np.arange(10), present=[0, 11])
