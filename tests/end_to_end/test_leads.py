@@ -89,7 +89,7 @@ def test_the_printed_challenge_metric_is_that_of_the_stored_scores(ran):
 def test_a_distilled_model_s_target_is_the_twelve_lead_fit_beside_it(ran):
     store, cells = Store(ran[0] / "store"), pd.read_csv(written(ran[0], "reduced_leads") / "cells.csv")
     fits = {}
-    for key in store.keys():
+    for key in list(store.keys()):
         cell = store.read_json(key, "cell.json")
         if cell["stage"] == "fit":
             fits[key] = cell

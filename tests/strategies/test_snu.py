@@ -8,7 +8,6 @@ import torch
 from pydantic import ValidationError
 from torch.nn import functional as F
 
-from baselines.snu import Snu, SnuFineTuned, peaks, person
 from bench.nn.encoders.efficientnet1d import EfficientNet1d
 from bench.nn.encoders.resnet1d34 import ResNet1d34
 from bench.nn.transforms import gaussian_blur
@@ -18,6 +17,7 @@ from bench.train.checkpoint import from_bytes, to_bytes
 from bench.train.fit import Seeds, state_hash
 from bench.train.strategy import Field, Fields, Training, Views
 from strategies.simclr import SimCLR
+from strategies.snu import Snu, SnuFineTuned, peaks, person
 from tests.strategies.making import STEP, FirstSample, batch, generator, info, make, signals
 
 NAN = float("nan")
