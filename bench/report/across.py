@@ -1,5 +1,6 @@
 """What a suite shows across its settings: a paper's tables whose rows lie on several lead sets, and what leads cost."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -36,13 +37,17 @@ class Across:
     challenge: ChallengeViews
 
     def sections(self) -> Iterator[tuple[str, Section]]:
-        """Corpus and section, for every corpus of which there is something to show."""
+        """Folder and section of all that has the same corpus, task and encoder, where there is something to show."""
         tables = [*self._of_the_paper(), *self._of_leads()]
-        for corpus in dict.fromkeys(str(table.context["corpus"]) for table in tables):
-            own = tuple(table for table in tables if table.context["corpus"] == corpus)
-            here = [summary for summary in self.summaries if summary.setting.corpus == corpus]
-            names = titles([entry for summary in here for entry in summary.entries])
-            yield corpus, Section(f"{corpus}, all lead sets", here[0].setting.simulated, names, own, ())
+        places = list(dict.fromkeys(_place(table) for table in tables))
+        for place in places:
+            own = tuple(table for table in tables if _place(table) == place)
+            here = [summary for summary in self.summaries if summary.setting.corpus == place[0]]
+            titled = titles([entry for summary in here for entry in summary.entries])
+            vary = [axis for axis in range(len(place)) if axis == 0 or len({p[axis] for p in places}) > 1]
+            name = ", ".join(place[axis] for axis in vary)
+            folder = re.sub(r"[^\w.-]+", "-", name).strip("-")
+            yield folder, Section(f"{name}, all lead sets", here[0].setting.simulated, titled, own, ())
 
     def figures(self) -> list[Figure]:
         """By lead set, and the Challenge metric by label fraction; the transformations of a paper's figure."""
@@ -68,3 +73,9 @@ class Across:
         groups = [*by_leads(self.summaries), *by_leads(self._under("known"))]
         found = (leads_table(group, self.suite, self.challenge.resamples) for group in groups)
         return [table for table in found if table]
+
+
+def _place(table: Table) -> tuple[str, str, str]:
+    """Corpus, task and encoder that a table is about."""
+    corpus, task, encoder = (str(table.context[name]) for name in ("corpus", "task", "encoder"))
+    return corpus, task, encoder

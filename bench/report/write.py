@@ -31,7 +31,7 @@ from bench.report.sections import by_setting, section
 from bench.report.summary import HasSetting, Setting, Summary, names, summarise
 from bench.report.table import to_csv, to_markdown
 from bench.report.transfer_figure import transfer_matrices
-from bench.report.views import MetricViews
+from bench.report.views import MetricViews, ReportError
 from bench.run.plan import Plan, Row
 from bench.run.store import Store
 from bench.run.suite import Suite
@@ -95,8 +95,10 @@ def write_report(plan: Plan, store: Store, results: Path, resamples: int = 1000)
         name, scale, simulated = place
         suite = next(suite for suite in plan.suites if (suite.name, suite.scale) == (name, scale))
         folder = results / ("simulated" if simulated else "real") / scale / name
-        earlier, own = _listed(folder), []
+        earlier, own = _listed(folder), list[str]()
         for relative, content in _suite_files(plan, store, suite, frames.of(place), resamples):
+            if relative in own:
+                raise ReportError(f"two tables or figures of suite {name!r} would both be {relative}")
             _replace(folder / relative, content)
             own.append(relative)
         _replace(folder / _FILES, "".join(f"{name}\n" for name in sorted(own)).encode())
