@@ -165,6 +165,7 @@ class LeadDistillation(_WithMetadata):
         *DEVIATIONS,
         "The target is the embedding of the whole record, the mean over its evaluation windows, made once: where an"
         " instance is a random piece, not of the same piece.",
+        "A checkpoint is chosen by the classification loss alone, as the control's is; the paper chooses by AUROC.",
     )
     recipes = {"paper": {"metadata": "soft"}, "board": {"metadata": "none"}}
     Params = LeadDistillationParams
@@ -184,12 +185,15 @@ class LeadDistillation(_WithMetadata):
         return self
 
     def loss(self, batch: Batch, views: Views, step: Step) -> Loss:
-        """Classification loss, and alpha times the mean distance from the targets of the labelled instances."""
+        """Classification loss and, in training, alpha times the mean distance from the targets of labelled instances.
+
+        Outside training, where a checkpoint is chosen, it is the control's loss, so that both are chosen alike.
+        """
         v = self._project(views.signal, batch)
         classified = self._classification(v, batch)
         apart = distance(v, batch.embedding_of("target"), self.params.distance)
         apart = torch.where(batch.labelled, apart, 0).sum() / batch.labelled.sum().clamp(min=1)
-        total = classified + self.params.alpha * apart
+        total = classified + self.params.alpha * apart if self.training else classified
         return Loss(total, {"classification": classified, "distance": apart})
 
 

@@ -166,6 +166,9 @@ def test_the_loss_against_an_explicit_loop(kind, alpha):
     assert float(found.total.detach()) == pytest.approx(classified + alpha * apart, rel=1e-5)
     assert float(found.parts["distance"].detach()) == pytest.approx(apart, rel=1e-5)
     assert LeadDistillation.Params().alpha == 0.9
+    chosen = loss_of(strategy.eval(), b).total  # a checkpoint is chosen as the control's is
+    assert float(chosen.detach()) == pytest.approx(classified, rel=1e-5)
+    strategy.train()
     nobody = loss_of(strategy, people(2, (False,) * 3, target)).total
     assert float(nobody.detach()) == 0
 
