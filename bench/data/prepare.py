@@ -111,9 +111,9 @@ def prepared_folder(reader: Reader, root: Path, out_dir: Path, rate: int, band: 
 
 def _check(rate: int, band: Band | None) -> None:
     if rate < 1:
-        raise ValueError(f"rate {rate} Hz; give a positive whole number")
+        raise CorpusError(f"rate {rate} Hz; give a positive whole number")
     if band is not None and not 0 < band[0] < band[1] < rate / 2:
-        raise ValueError(f"band {band} Hz does not lie within 0 and {rate / 2:g} Hz, half the rate")
+        raise CorpusError(f"band {band} Hz does not lie within 0 and {rate / 2:g} Hz, half the rate")
 
 
 def _files_signature(root: Path, out_dir: Path) -> str:

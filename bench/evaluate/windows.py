@@ -59,7 +59,8 @@ def _batch(units: Instances, signals: Signals, fields: Fields, disturb: Disturb 
     """Some evaluation instances, scaled."""
     place = signals.offset.device
     record = torch.tensor(units.record, device=place)
-    signal = signals.gather(record, torch.tensor(units.start, device=place))
+    start = torch.tensor(units.start, device=place)
+    signal, valid = signals.gather(record, start), signals.valid(record, start)
     record = record.to(signal.device)
     channel = None
     if len(units) and units.lead[0] >= 0:
@@ -67,7 +68,7 @@ def _batch(units: Instances, signals: Signals, fields: Fields, disturb: Disturb 
         signal = signal.gather(1, channel[..., None].expand(-1, 1, signal.shape[2]))
     if disturb is not None:
         signal = disturb(signal, units)
-    return Batch(signals.scaled(signal, record, channel), record, record, fields.take(record))
+    return Batch(signals.scaled(signal, record, channel), record, record, fields.take(record), valid)
 
 
 def aggregate(values: Tensor, record: Tensor, records: int, how: str) -> np.ndarray:

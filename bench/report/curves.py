@@ -135,7 +135,7 @@ def draw(ax: "Axes", lines: Iterable[Line], looks: Mapping[str, Look], width: fl
     import pandas as pd
     import seaborn
 
-    have = [(line.name, x, seeds) for line in lines for x, seeds in line.points]
+    have = [(line.name, x, seeds) for line in lines for x, seeds in line.points if seeds.mean == seeds.mean]
     if not have:
         return
     data = pd.DataFrame(

@@ -109,13 +109,14 @@ def gather_corpora(
     done: dict[str, frozenset[Field]] = {}
     for suite in suites:
         for use in suite.corpora:
-            for entry in suite.entries:
-                own = suite.use_of(use, entry)
+            asked = [(use, frozenset[Field]())]  # as the suite has it, whoever reads that
+            asked += [(suite.use_of(use, entry), _reads(suite, entry, registry)) for entry in suite.entries]
+            for own, read in asked:
                 name, spec = corpus_id(suite, own), suite.on(own).input
                 if name not in corpora:
                     corpora[name] = shelf.prepared(use.corpus, spec.rate, spec.band, report)
                     done[name] = frozenset()
-                fields = _reads(suite, entry, registry) - done[name]
+                fields = read - done[name]
                 corpora[name] = _measured(corpora[name], fields, shelf, report)
                 done[name] |= fields
     return corpora

@@ -2,6 +2,7 @@
 
 from typing import Any, Literal
 
+import pydantic
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from bench.data.splits import SplitSpec
@@ -85,7 +86,7 @@ class Entry(Frozen):
     budget: dict[str, Any] = {}
     input: dict[str, Any] = {}
     encoder: dict[str, Any] = {}
-    lead_sets: tuple[str, ...] | None = None
+    lead_sets: tuple[str, ...] | None = pydantic.Field(default=None, min_length=1)
     eval_lead_sets: tuple[str, ...] | None = None
     parents: dict[str, str] = {}
     parents_lead_set: str = ""

@@ -188,7 +188,7 @@ class CellMaker:
                 continue
             parents[role] = self.fit(entries[label], entries, wide, judge=judge)
             if role in kind.embeddings_of:
-                rows, _ = self._subset(entries[label], wide)
+                rows = self.plan.jobs[parents[role]].rows
                 parents[role] = self._embed(entries[label], parents[role], wide.lead_set, rows)
         return parents
 

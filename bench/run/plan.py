@@ -6,6 +6,7 @@ from typing import Any
 
 from bench.data.corpus import PreparedCorpus
 from bench.data.splits import SkipFraction
+from bench.run.cell import EncoderSpec
 from bench.run.expand import At, CellMaker
 from bench.run.ground import Ground
 from bench.run.parameters import changes_of
@@ -76,8 +77,29 @@ class _Makers:
         key = place, str(entry.input)
         if key not in self._grounds:
             use = self.suite.use_of(self.suite.corpora[place], entry)
-            self._grounds[key] = Ground(self.suite, use, self.plan.corpora[corpus_id(self.suite, use)])
+            made = Ground(self.suite, use, self.plan.corpora[corpus_id(self.suite, use)])
+            for (other, _), ground in self._grounds.items():
+                if other == place:
+                    _refuse_other_split(entry, made, ground)
+            self._grounds[key] = made
         return self._grounds[key]
+
+
+def _refuse_other_split(entry: Entry, made: Ground, ground: Ground) -> None:
+    """Rows are compared on the same records, whatever input they have.
+
+    Raises:
+        SuiteError: the corpus, prepared with another filter or rate, is split otherwise.
+    """
+    if made.split.fingerprint == ground.split.fingerprint:
+        return
+    here, there = (set(one.corpus.records["record"]) for one in (made, ground))
+    alone = sorted(here ^ there)
+    why = f"record {alone[0]} is in one of the two only" if alone else "patients differ"
+    raise SuiteError(
+        f"entry {entry.label!r}: with its own input {made.corpus.name} is split otherwise than with another row's"
+        f" ({why}), so that the rows cannot be compared; take that record out, or run the row in a suite of its own"
+    )
 
 
 def _refuse_twins(plan: Plan) -> None:
@@ -242,6 +264,7 @@ class _Expansion:
             overlap=overlap,
             noise=what.noise,
             fractions_by=by,
+            own_encoder=self._own_encoder(entry),
         )
 
     def _readout(self, entry: Entry, source: CellMaker | None) -> str:
@@ -254,9 +277,12 @@ class _Expansion:
     def _encoder(self) -> str:
         """Its name, with its arguments where the suite has it with several sets of them."""
         names = {name for variant in self.suite.encoder_variants for name in variant}
-        spec = self.suite.encoder
-        told = ", ".join(f"{name} {spec.arguments[name]}" for name in sorted(names) if name in spec.arguments)
-        return f"{spec.name} ({told})" if told else spec.name
+        return _named(self.suite.encoder, names)
+
+    def _own_encoder(self, entry: Entry) -> str:
+        """That of an entry with all its arguments, where it is not the suite's."""
+        own = self.cells.encoder(entry, self.entries)
+        return "" if own == self.suite.encoder else _named(own, own.arguments)
 
     def _unfit(self, entry: Entry, what: _Evaluation) -> str:
         """Why an evaluation makes no sense; empty where it does."""
@@ -288,6 +314,12 @@ class _Expansion:
         return [f"{gone:,} records of {source.corpus.name} left out: their patients are evaluated here."] * (
             gone > 0
         )
+
+
+def _named(spec: EncoderSpec, names: Iterable[str]) -> str:
+    """An encoder's name with those of its arguments that are named."""
+    told = ", ".join(f"{name} {spec.arguments[name]}" for name in sorted(names) if name in spec.arguments)
+    return f"{spec.name} ({told})" if told else spec.name
 
 
 def _title(entry: Entry, kind: type[Strategy]) -> str:

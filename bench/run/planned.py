@@ -21,6 +21,7 @@ class Row:
         overlap: its label-free pre-training also saw the ECGs of validation and test, to measure that leak.
         noise: level of physiological noise added to the test windows; 0: none.
         fractions_by: what label fractions are shares of.
+        own_encoder: the row's, with its arguments, where it is not the suite's, which `encoder` names.
     """
 
     suite: str
@@ -56,6 +57,7 @@ class Row:
     overlap: bool = False
     noise: int = 0
     fractions_by: str = "patients"
+    own_encoder: str = ""
 
 
 @dataclass

@@ -114,6 +114,8 @@ def _assert_declared(strategy: type[Strategy]) -> None:
         fields = getattr(strategy, name)
         if not isinstance(fields, frozenset) or not all(isinstance(f, Field) for f in fields):
             raise ValueError(f"`{name}` of {strategy.name!r} is not a frozenset of Field members")
+    if "init" in strategy.embeddings_of or set(strategy.parents) & set(strategy.embeddings_of):
+        raise ValueError(f"`embeddings_of` of {strategy.name!r} names 'init' or a role of `parents`")
     if strategy.labelled_only and Field.LABELS not in strategy.needs:
         raise ValueError(
             f"{strategy.name!r} trains on labelled records alone but does not declare Field.LABELS"

@@ -67,7 +67,7 @@ class Suite(Frozen):
     budget: Budget
     budgets: dict[str, dict[str, Any]] = {}
     params: dict[str, dict[str, Any]] = {}
-    lead_sets: tuple[str, ...] = ("all-12",)
+    lead_sets: tuple[str, ...] = Field(default=("all-12",), min_length=1)
     eval_lead_sets: tuple[str, ...] = ()
     label_fractions: tuple[float, ...] = Field(default=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0), min_length=1)
     fractions_by: FractionsBy = "patients"
@@ -177,9 +177,9 @@ class Suite(Frozen):
 
     def _assert_frames(self) -> None:
         """Frames can be drawn only where each is judged by itself."""
-        framed = "frames" in (self.fractions_by, *(entry.fractions_by for entry in self.entries))
-        specs = [use.input or self.input for use in self.corpora]
-        if framed and any(spec.aggregation != "none" for spec in specs):
+        framed = [e for e in self.entries if "frames" in (e.fractions_by or self.fractions_by,)]
+        uses = [self.use_of(use, entry) for use in self.corpora for entry in framed]
+        if any((use.input or self.input).aggregation != "none" for use in uses):
             raise ValueError(
                 "fractions_by 'frames' needs input.aggregation 'none': each frame is judged by itself"
             )

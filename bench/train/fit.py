@@ -268,7 +268,8 @@ class Fit:
             return self.strategy.embed(batch).float()
         row = torch.arange(len(batch.index), device=batch.index.device).repeat_interleave(leads)
         signal = batch.signal.flatten(0, 1)[:, None]
-        single = Batch(signal, batch.index[row], batch.record[row], batch.fields.take(row))
+        valid = None if batch.valid is None else batch.valid[row]
+        single = Batch(signal, batch.index[row], batch.record[row], batch.fields.take(row), valid)
         return self.strategy.embed(single).float().unflatten(0, (-1, leads)).mean(1)
 
     def state(self) -> dict[str, Any]:

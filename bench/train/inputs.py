@@ -51,7 +51,8 @@ class Signals:
     def gather(self, record: Tensor, start: Tensor, windows: int = 1) -> Tensor:
         """(B, C, windows * window) float32 millivolts from `start` (B,) on.
 
-        Beyond the record's end it is padded with what scaling makes zero.
+        Beyond the record's end it is padded with what scaling makes zero; under 'minmax-view', which scales by what it
+        sees, with zeros.
         """
         samples = windows * self.window
         steps = torch.arange(samples, device=self.flat.device)

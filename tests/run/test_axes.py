@@ -113,6 +113,9 @@ def test_an_entry_has_an_encoder_of_its_own_and_so_has_what_starts_from_it(tiny)
     )
     found = {row.label: plan.jobs[row.fit_key].cell.encoder.model_dump() for row in plan.rows}
     suite = plan.suites[0].encoder.model_dump()
+    own = {row.label: row.own_encoder for row in plan.rows}
+    assert own["noise"] == own["tuned"] == own["again"] == "resnet1d18 (dim 6, width 5)" and own["head"] == ""
+    assert {row.encoder for row in plan.rows} == {"resnet1d18"}
     assert found == {"noise": NARROW, "tuned": NARROW, "again": NARROW, "head": suite}
     plain = tiny.plan(entries=["head"], label_fractions=[1.0], seeds=1)
     assert one(plain).key == one(plan, label="head").key
@@ -122,6 +125,7 @@ def test_an_entrys_arguments_come_on_top_of_its_encoder(tiny):
     entry = {"strategy": "noise", "encoder": {"dim": 7}}
     plan = tiny.plan(entries=[entry], encoders={"noise": NARROW}, label_fractions=[1.0], seeds=1)
     assert plan.jobs[one(plan).fit_key].cell.encoder.arguments == {"width": 5, "dim": 7}
+    assert one(plan).own_encoder == "resnet1d18 (dim 7, width 5)"
 
 
 def test_encoders_of_nobody_are_refused(tiny):

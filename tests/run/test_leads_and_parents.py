@@ -16,7 +16,7 @@ from bench.run.status import Status
 from bench.run.suite import SuiteError
 from bench.run.work import restore
 from bench.train.inputs import load_signals
-from tests.corpora import tiny_corpus
+from tests.corpora import other_corpus, tiny_corpus
 from tests.run.conftest import one
 
 FOLLOWER = """
@@ -186,3 +186,37 @@ def test_an_entry_has_its_own_input_and_is_compared_on_the_same_records(tiny, tm
     assert any("Input here: scaling none." in line for line in one(plan, label="plain").deviations)
     with pytest.raises(SuiteError, match=r"entry 'head': input.scaling: Input should be"):
         tiny.plan(entries=[{"strategy": "head", "input": {"scaling": "wild"}}])
+
+
+def test_an_input_under_which_a_corpus_has_other_records_is_refused(tiny, tmp_path):
+    filtered = {"strategy": "head", "label": "filtered", "input": {"band": [1, 20]}}
+    fewer = tiny_corpus(tmp_path / "fewer", records=59)
+    prepared = {"tiny-sim@50": tiny.corpus, "tiny-sim@50/1-20 Hz": fewer}
+    with pytest.raises(SuiteError, match=r"entry 'filtered'.*record r059 is in one of the two only"):
+        tiny.plan(prepared=prepared, entries=["head", filtered], **FEW)
+
+
+def test_frames_are_for_inputs_that_merge_nothing(tiny):
+    framed = {"strategy": "by_label", "fractions_by": "frames", "input": {"aggregation": "mean"}}
+    own = {"rate": 50, "window": 100, "aggregation": "none"}
+    with pytest.raises(ValidationError, match="fractions_by 'frames' needs"):
+        tiny.plan(entries=[framed], input=own, **FEW)
+    tiny.plan(entries=[{**framed, "input": {}}], input=own, **FEW)
+
+
+def test_a_target_that_was_made_elsewhere_is_embedded_under_its_own_cleared_records(tiny, registry, tmp_path):
+    where = {3: "train", 12: "train"}
+    copies = {row: tiny.corpus.signals[200 * k : 200 * (k + 1)] for k, row in enumerate(where)}
+    other = other_corpus(tmp_path / "other", copies=copies, moved=where)
+    uses = [
+        {"corpus": "tiny-sim", "task": "rhythm", "sources": ["other-sim"]},
+        {"corpus": "other-sim", "task": "pace", "evaluate": False},
+    ]
+    prepared = {"tiny-sim@50": tiny.corpus, "other-sim@50": other}
+    plan = tiny.plan(registry, prepared, entries=["head", FOLLOWS], corpora=uses, **FEW)
+    row = one(plan, label="follower", source="other-sim")
+    parents = plan.jobs[row.fit_key].cell.parents
+    target = plan.jobs[parents["target"]]
+    fit = plan.jobs[target.cell.parents["fit"]]
+    assert fit.cell.trained_on  # some were left out
+    np.testing.assert_array_equal(target.rows.train, fit.rows.train)
