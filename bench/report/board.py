@@ -8,12 +8,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.data.leads import LEAD_SETS
 from bench.report.canvas import Figure
+from bench.report.inputs import band_of, input_line
 from bench.report.layout import AnyLayout, GridLayout, Layout, SettingsLayout
 from bench.report.published import layouts
 from bench.report.table import Table
 from bench.report.words import CORPORA, budget_line, counted, encoder_arguments, own_encoders, percent
 from bench.run.suite import Suite
+
+_OF_MORE = "each where the leads trained on have it as a part"
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ def page(
         lstrip_blocks=True,
     )
     environment.filters["data_uri"] = _data_uri
-    environment.globals["counted"] = counted
+    environment.globals |= {"counted": counted, "band_of": band_of}
     published_on = sorted({CORPORA.get(name, name) for name in _published_on(suite)})
     return environment.get_template("board.html.j2").render(
         suite=suite,
@@ -92,11 +96,12 @@ def _facts(suite: Suite, titles: Mapping[str, str], provenance: Mapping[str, Any
     return [
         ("Scale", suite.scale),
         ("Encoder", _by_corpus(suite, lambda here: _encoder(here, titles))),
-        ("Input", _by_corpus(suite, _input)),
+        ("Input", _by_corpus(suite, lambda here: input_line(here, titles, window=True))),
         ("Budget of a fit", _by_corpus(suite, lambda here: budget_line(here, titles))),
         ("Seeds", str(suite.seeds)),
         ("Label fractions", _fractions(suite, titles)),
-        ("Lead sets", ", ".join(suite.lead_sets)),
+        ("Lead sets", ", ".join(_trained_on(suite))),
+        *([("Evaluated also with", f"{', '.join(parts)} ({_OF_MORE})")] if (parts := _parts(suite)) else []),
         *([("Noise levels", ", ".join(map(str, suite.noise_levels)))] if suite.noise_levels else []),
         *([("Transfer", moves)] if (moves := _moves(suite)) else []),
         ("Evaluations", statuses),
@@ -118,15 +123,27 @@ def _by_corpus(suite: Suite, describe: Callable[[Suite], str]) -> str:
 
 
 def _fractions(suite: Suite, titles: Mapping[str, str]) -> str:
-    """Those of the suite, and those of entries that have their own."""
+    """Those of the suite, and once those of entries that have others: '10 %, 100 % (100 % alone: SimCLR; Base)'."""
+    groups: dict[str, list[str]] = {}
+    for entry in suite.entries:
+        if entry.fractions and set(entry.fractions) != set(suite.label_fractions):
+            told = ", ".join(map(percent, entry.fractions))
+            groups.setdefault(told, []).append(titles.get(entry.label, entry.label))
+    own = "".join(f" ({told} alone: {'; '.join(rows)})" for told, rows in groups.items())
+    return ", ".join(map(percent, suite.label_fractions)) + own
 
-    def told(fractions: Sequence[float]) -> str:
-        return ", ".join(map(percent, fractions))
 
-    own = [(entry.label, entry.fractions) for entry in suite.entries if entry.fractions]
-    return "; ".join(
-        [told(suite.label_fractions), *(f"{titles.get(label, label)}: {told(f)}" for label, f in own)]
-    )
+def _trained_on(suite: Suite) -> tuple[str, ...]:
+    """Lead sets that any entry is trained on; of a suite without entries its own."""
+    every = (name for entry in suite.entries for name in suite.trained_on(entry))
+    return tuple(dict.fromkeys(every)) or suite.lead_sets
+
+
+def _parts(suite: Suite) -> tuple[str, ...]:
+    """Lead sets with which any fit of more leads is evaluated too, those of most leads first."""
+    fits = ((entry, trained) for entry in suite.entries for trained in suite.trained_on(entry))
+    parts = (name for entry, trained in fits for name in suite.evaluated_on(entry, trained)[1:])
+    return tuple(sorted(dict.fromkeys(parts), key=lambda name: -len(LEAD_SETS[name])))
 
 
 def _encoder(suite: Suite, titles: Mapping[str, str]) -> str:
@@ -142,9 +159,3 @@ def _variants(suite: Suite) -> list[str]:
         name: dict.fromkeys(str(v[name]) for v in suite.encoder_variants if name in v) for name in names
     }
     return [f"{name} {' / '.join(found)}" for name, found in sorted(values.items())]
-
-
-def _input(suite: Suite) -> str:
-    spec = suite.input
-    window = f", windows of {spec.window:,} samples" if spec.window else ""
-    return f"{spec.rate} Hz{window}, scaling {spec.scaling}"

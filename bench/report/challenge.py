@@ -3,7 +3,7 @@
 Masking predictions asks for the identity of a record's database at test time: with and without it stand side by side.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +28,9 @@ METRIC = "challenge_metric"
 
 CHALLENGE = "Challenge metric ×100"
 
+SPAN = "95\u00a0% interval"
+"""Head of intervals below a caption that says over what."""
+
 HEADS: dict[Rule, str] = {
     "known": "masked, database known",
     "inferred": "masked, database guessed",
@@ -36,19 +39,49 @@ HEADS: dict[Rule, str] = {
 }
 
 _MORE = (
-    ("macro_f", "macro F"),
-    ("accuracy", "exact accuracy"),
-    ("macro_auroc", "macro AUROC"),
-    ("macro_average_precision", "macro AUPRC"),
+    ("macro_f", "F"),
+    ("accuracy", "accuracy"),
+    ("macro_auroc", "AUROC"),
+    ("macro_average_precision", "AUPRC"),
 )
 
-WHAT = (
+SHORT: dict[Rule, str] = {
+    "known": "known",
+    "inferred": "guessed",
+    "validation": "validation only",
+    "unmasked": "no masks",
+}
+"""Heads of columns below a caption that `explained` them."""
+
+_WHAT = (
     "Challenge metric of PhysioNet/CinC 2021 (26 classes, pooled over records; 100: every label right, 0: NSR for"
     " everyone). A class is decided from a threshold of 0.10 to 0.70 on, the one with the best F1 on the validation"
-    " records of the same label fraction. Masked: classes that a record's source database never has among the labelled"
-    " training records are decided against, which asks for the database's identity at test time: no such number can"
-    " be held against a leaderboard. Guessed: by the entry's two rules, from rate and lead means."
+    " records of the same label fraction."
 )
+
+_MASKED = (
+    " Masked: classes that a record's source database never has among the labelled training records are decided"
+    " against."
+)
+
+_TOLD: dict[Rule, str] = {
+    "known": " Database known: this asks for the database's identity at test time, and no such number can be held"
+    " against a leaderboard.",
+    "inferred": " Guessed: from rate and lead means, by the entry's rules.",
+    "validation": " Validation only: masks have a say in the thresholds, not in the decisions.",
+    "unmasked": "",
+}
+
+_STRICTER = " Masks are of the labelled records of each label fraction: the fewer these are, the stricter."
+
+
+def explained(rules: Collection[Rule], fractions: Collection[float] = (1.0,)) -> str:
+    """What a reader must know of the metric under these rules, at these label fractions."""
+    masks = [rule for rule in RULES if rule in rules and rule != "unmasked"]
+    if not masks:
+        return _WHAT
+    stricter = _STRICTER if min(fractions, default=1) < 1 else ""
+    return _WHAT + _MASKED + "".join(_TOLD[rule] for rule in masks) + stricter
 
 
 def challenge_summaries(
@@ -95,11 +128,12 @@ def challenge_table(summary: Summary, views: ChallengeViews, suite: Suite) -> Ta
         for entry in entries
         for fraction in _fractions(summary, entry)
     ]
-    what = f"{CHALLENGE} on the test part by what is known of the source database, mean over seeds."
+    what = f"{CHALLENGE} on the test part by what is known of the source database, mean over seeds; all ×100."
     more = (
-        f"{WHAT} Thresholds averaged: over the seeds of the row, as the entry was submitted. F and accuracy are of the"
-        " decisions with the database known, AUROC and AUPRC of unmasked scores. Brackets:"
-        f" {words.INTERVAL}, by {views.resamples:,} bootstrap resamples at fixed thresholds."
+        f"{explained(RULES, summary.fractions)} Averaged: thresholds, over the seeds of the row, as the entry was"
+        " submitted; database known. F (macro) and accuracy (all classes right) are of the decisions with the database"
+        f" known, AUROC and AUPRC (macro) of unmasked scores. Needs at test: with masks. {words.INTERVAL}, by"
+        f" {views.resamples:,} bootstrap resamples at fixed thresholds."
         f"{words.for_these_encoders(suite.seeds)}"
     )
     return make_table("challenge", what, summary, suite, _columns(summary, several), tuple(rows), notes, more)
@@ -120,11 +154,17 @@ def _fractions(summary: Summary, entry: Entry) -> Sequence[float]:
 
 def _columns(summary: Summary, several: bool) -> tuple[Column, ...]:
     scores = [score for entry in summary.entries for score in entry.scores.values()]
-    heads = ["labels"] * several + [HEADS["known"], words.spread_head(scores), words.INTERVAL]
-    heads += [f"{HEADS['known']}, thresholds averaged", *(HEADS[rule] for rule in RULES[1:])]
-    heads += ["masks − none (95\u00a0% interval)", *(f"{head} ×100" for _, head in _MORE)]
-    ledger = Column("needs at test, masked", left=True)
-    return (Column("strategy", left=True), *map(Column, heads), ledger)
+    heads = ["labels"] * several + [
+        f"{SHORT['known']} ({SPAN})",
+        words.spread_head(scores),
+        "averaged",
+    ]
+    heads += [
+        *(SHORT[rule] for rule in RULES[1:]),
+        f"known − no masks ({SPAN})",
+        *(head for _, head in _MORE),
+    ]
+    return (Column("strategy", left=True), *map(Column, heads), Column("needs at test", left=True))
 
 
 def _row(
@@ -144,7 +184,9 @@ def _row(
         return _nothing(block, entry, fraction, cells, data, notes)
     averaged = over_seeds(views.averaged(known.keys, "known")) if known.seeds.n > 1 else None
     gained = known.minus(unmasked)
-    cells += [score_cell(known, notes), Cell(words.spread(known.seeds)), Cell(words.span(*known.interval))]
+    mean = score_cell(known, notes)
+    cells.append(replace(mean, text=f"{mean.text} ({words.span(*known.interval)})"))
+    cells.append(Cell(words.spread(known.seeds)))
     cells.append(Cell(words.points(averaged.mean) if averaged else DASH))
     cells += [score_cell(scores[rule], notes) for rule in RULES[1:]]
     cells.append(Cell(words.with_span(gained)))
@@ -184,6 +226,6 @@ def _nothing(
     block: str, entry: Entry, fraction: float, cells: list[Cell], data: dict[str, Any], notes: Footnotes
 ) -> TableRow:
     """A row without a result, and why."""
-    width = 3 + 1 + len(RULES[1:]) + 1 + len(_MORE)
+    width = 2 + len(RULES[1:]) + 1 + len(_MORE) + 1
     empty = [nothing_cell(words.missing_notes(entry, fraction), notes), *[Cell()] * width]
     return TableRow(block, (*cells, *empty), data)

@@ -43,6 +43,11 @@ there, or at test guessed by the paper's two rules; or at validation alone; or n
 _VERSION = 1  # raise it when masks, or who chooses, change: views are cached by it
 
 
+def versions() -> dict[str, int]:
+    """Of the Challenge's metrics, and of the rules by which scores become decisions here."""
+    return {"challenge": VERSION, "challenge_rules": _VERSION}
+
+
 @dataclass(frozen=True)
 class Masked:
     """Targets and masked scores of one cell under one rule, records sorted by id.

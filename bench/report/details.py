@@ -1,6 +1,6 @@
 """Tables that stand behind the board: cost, comparisons with the controls, classes, and what has no result."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,9 +9,11 @@ from bench.report.group_summary import AnySummary, GroupEntry, GroupSummary
 from bench.report.group_words import READOUTS
 from bench.report.stats import holm
 from bench.report.summary import Entry, Missing, Summary
-from bench.report.table import DASH, Cell, Column, Table, TableRow
-from bench.report.tables import BLOCKS, board_rows, make_table, named
+from bench.report.table import DASH, Cell, Column, Footnotes, Table, TableRow
+from bench.report.tables import BLOCKS, Key, board_rows, make_table, named
 from bench.run.suite import Suite
+
+_OTHER_ENCODER = "This row's encoder is not the control's: the difference is also one of encoders"
 
 _NO_RESULT = ("label", "title", "fractions", "seed_indices", "status", "reason")
 
@@ -60,11 +62,13 @@ def comparisons(summary: Summary, suite: Suite, resamples: int) -> Table:
     """
     ranked = summary.ranked("baseline")
     controls = [entry for entry in ranked if words.first_of(suite, entry.label) == entry.label]
-    rows: list[TableRow] = []
+    notes, rows = Footnotes(), list[TableRow]()
     for control in controls:
         others = [*summary.ranked("strategy"), *ranked[: ranked.index(control)]]
         fair = [entry for entry in others if _fair(suite, entry, control, controls)]
-        rows += _against(summary, control, fair)
+        rows += _against(
+            summary, control, fair, {e.key: notes(_other_encoder(suite, e, control)) for e in fair}
+        )
     what = f"Each row minus the control that heads its block: {words.SCORE}, {words.percent(summary.headline)} labels."
     more = (
         f"Means over seeds on the same test records; {resamples:,} paired bootstrap resamples of the test patients;"
@@ -73,7 +77,7 @@ def comparisons(summary: Summary, suite: Suite, resamples: int) -> Table:
     )
     heads = ("difference", words.INTERVAL, "p", "p (Holm)")
     columns = (Column("row", left=True), *map(Column, heads))
-    table = make_table("comparisons", what, summary, suite, columns, tuple(rows), more=more)
+    table = make_table("comparisons", what, summary, suite, columns, tuple(rows), notes, more)
     return replace(table, long=True)
 
 
@@ -85,7 +89,17 @@ def _fair(suite: Suite, entry: Entry, control: Entry, controls: Sequence[Entry])
     return not alike or control.label in alike
 
 
-def _against(summary: Summary, control: Entry, others: Sequence[Entry]) -> list[TableRow]:
+def _other_encoder(suite: Suite, entry: Entry, control: Entry) -> str:
+    """What a reader must know where a row and a control embed with different encoders; empty elsewhere."""
+    embed = all(one.cost["parameters"] == one.cost["parameters"] for one in (entry, control))
+    alike = words.encoder_of(suite, entry.label) == words.encoder_of(suite, control.label)
+    return "" if alike or not embed else _OTHER_ENCODER
+
+
+def _against(
+    summary: Summary, control: Entry, others: Sequence[Entry], notes: Mapping[Key, tuple[int, ...]]
+) -> list[TableRow]:
+    """Args: notes: of the rows by key."""
     base = summary.score(control)
     pairs = [(entry, score) for entry in others if (score := summary.score(entry))]
     if base is None:
@@ -94,7 +108,8 @@ def _against(summary: Summary, control: Entry, others: Sequence[Entry]) -> list[
     rows = []
     for (entry, _), test, corrected in zip(pairs, tests, holm([test.p for test in tests]), strict=True):
         shown = (words.gap(test.value), words.gap_span(test))
-        cells = [Cell(entry.name), *map(Cell, shown), Cell(f"{test.p:.3f}"), Cell(f"{corrected:.3f}")]
+        name = Cell(entry.name, notes=notes[entry.key])
+        cells = [name, *map(Cell, shown), Cell(f"{test.p:.3f}"), Cell(f"{corrected:.3f}")]
         data: dict[str, Any] = {**named(entry), "minus": control.label, "difference": test.value}
         data |= {"low": test.low, "high": test.high, "p": test.p, "p_holm": float(corrected)}
         rows.append(TableRow(f"minus {control.name}", tuple(cells), data))

@@ -20,6 +20,7 @@ from bench.report.curves import (
     panels,
 )
 from bench.report.metric import metric_of
+from bench.report.paper_figures import paper_figures
 from bench.report.summary import Entry, Setting, Summary, names
 from bench.report.transfer import moved, scratch_of
 from bench.run.suite import Suite
@@ -60,8 +61,9 @@ def label_efficiency(summaries: Sequence[Summary], suite: Suite) -> Figure | Non
         keys = {name: look for name, look in known.items() if name in every}
         legend(canvas, keys, every - lines)
         svg, png = saved(canvas)
-    more = _told(keys) + _without_points(shown, drawn)
-    return Figure(f"label_efficiency{metric.ending}", _caption(shown, "Label efficiency", more), svg, png)
+    name = f"label_efficiency{metric.ending}"
+    more = _told(keys) + _without_points(shown, drawn) + paper_figures(suite.name).told(name)
+    return Figure(name, _caption(shown, "Label efficiency", more), svg, png)
 
 
 def _told(keys: Mapping[str, Look]) -> str:
@@ -119,8 +121,9 @@ def transfer_efficiency(summaries: Sequence[Summary], suite: Suite) -> Figure | 
         " Solid: pre-trained on the corpus itself; dashed: on another one, read out or trained further here;"
         " grey: trained from scratch with the same encoder."
     )
-    caption = _caption(drawn, "Label efficiency of transfer", more)
-    return Figure(f"transfer_efficiency{metric.ending}", caption, svg, png)
+    name = f"transfer_efficiency{metric.ending}"
+    caption = _caption(drawn, "Label efficiency of transfer", more + paper_figures(suite.name).told(name))
+    return Figure(name, caption, svg, png)
 
 
 _OTHER = Look("0.3", "o", "")
@@ -168,7 +171,7 @@ def _caption(shown: Sequence[Summary], what: str, more: str) -> str:
     corpora = "; ".join(f"{summary.setting.title}, {summary.setting.task}" for summary in shown)
     simulated = any(summary.setting.simulated for summary in shown)
     kinds = {entry.fractions_by for summary in shown for entry in summary.entries}
-    metric = metric_of(shown)
+    metric = metric_of(shown, {fraction for summary in shown for fraction in summary.fractions})
     text = (
         f"{what}: {metric.title} on the test part against the {words.share_of(kinds)}"
         f" whose labels are visible. Lines: means over seeds; bars: {', '.join(sorted(heads))}."

@@ -310,8 +310,10 @@ class SettingsLayout(Conditions):
     """A published table whose rows lie on several lead sets, label fractions, parts and decision rules of one corpus.
 
     Attributes:
-        spread: what is printed behind ±; '' where nothing is.
+        rows: none where the paper prints no number, as of a figure.
+        spread: what is printed behind each number: '± SD, 7 seeds'; '' where nothing is.
         metric: of its numbers, which are shown times 100 with so many `decimals`.
+        named: what the names of its rows tell, and no column repeats.
         controls: rows of ours that the paper's table lacks.
     """
 
@@ -320,9 +322,10 @@ class SettingsLayout(Conditions):
     spread: str = ""
     metric: Literal["challenge_metric", "macro_auroc"]
     decimals: int = 1
+    named: tuple[Literal["leads", "part", "fraction"], ...] = ()
     corpus: str
     task: str
-    rows: tuple[SettingsRow, ...]
+    rows: tuple[SettingsRow, ...] = ()
     controls: tuple[SettingsRow, ...] = ()
     footnotes: dict[str, str] = {}
     table_footnotes: tuple[str, ...] = ()

@@ -30,9 +30,8 @@ Leads = tuple[str, str]
 """The lead set that was trained on, and the one that was evaluated with."""
 
 A_PART = (
-    "Evaluated with a part of the leads: the same fit, the other leads being zero after scaling, which knows the"
-    " part's statistics alone; the read-out of a frozen encoder is fitted on embeddings of the part, a classifier"
-    " is not fitted again."
+    " Evaluated with a part of the leads: the same fit, the other leads being zero after scaling, which knows the"
+    " part's statistics alone; a read-out is fitted on embeddings of the part, a classifier is not fitted again."
 )
 
 _LONG, _NAME = 30, 0.2  # rows of a table that breaks across pages; the width of its first column
@@ -134,7 +133,7 @@ def leads_table(summaries: Sequence[Summary], suite: Suite, resamples: int) -> T
     shown = on_leads(summaries)
     if not shown:
         return None
-    notes, metric = Footnotes(), metric_of(summaries)
+    notes, metric = Footnotes(), metric_of(summaries, {own.fraction for own in shown})
     columns = _Columns.of(shown)
     rows = tuple(
         _row(block, own, trained, columns, metric, notes)
@@ -144,7 +143,8 @@ def leads_table(summaries: Sequence[Summary], suite: Suite, resamples: int) -> T
     )
     what = (
         f"Lead sets{', Challenge metric' * bool(metric.ending)}: {metric.head} at"
-        f" {words.percent(shown[0].fraction)} labels by the leads trained on and evaluated with, mean over seeds."
+        f" {words.percent(shown[0].fraction)} labels by the leads trained on (rows) and evaluated with (columns),"
+        " mean over seeds."
     )
     more = _explained(columns, metric, suite, resamples)
     together = _together(summaries, shown, metric)
@@ -156,23 +156,28 @@ def leads_table(summaries: Sequence[Summary], suite: Suite, resamples: int) -> T
 
 @dataclass(frozen=True)
 class _Columns:
-    """Lead sets that have columns: of scores, and of differences; the widest first."""
+    """Lead sets that have columns: of scores, and of differences; the widest first.
+
+    Attributes:
+        cut: some row is evaluated with a part of the leads that it was trained on.
+    """
 
     evaluated: list[str]
     parts: list[str]
+    cut: bool
 
     @classmethod
     def of(cls, shown: Sequence[OnLeads]) -> "_Columns":
         evaluated = widest_first(name for own in shown for name in own.evaluated)
         losses = [(own, part) for own in shown for trained, part in own.found if trained != part]
         parts = {part for own, part in losses if (part, part) in own.found}
-        return cls(evaluated, [name for name in evaluated if name in parts])
+        return cls(evaluated, [name for name in evaluated if name in parts], bool(losses))
 
     def heads(self, long: bool) -> tuple[Column, ...]:
         """Of the columns."""
         first = Column("strategy", left=True, width=_NAME * long), Column("trained on", left=True)
-        scores = [f"evaluated with {name}" for name in self.evaluated]
-        losses = [f"with {name} − trained on it (95\u00a0% interval)" for name in self.parts]
+        scores = [f"on {name}" for name in self.evaluated]
+        losses = [f"{name} − trained on it" for name in self.parts]
         return (*first, *map(Column, [*scores, *losses]))
 
 
@@ -201,13 +206,12 @@ def _row(
 
 def _explained(columns: _Columns, metric: Metric, suite: Suite, resamples: int) -> str:
     """What the columns mean."""
-    text = f"Lead sets: {leads_told(columns.evaluated)}. {A_PART}{metric.explained}"
+    text = f"Lead sets: {leads_told(columns.evaluated)}.{A_PART * columns.cut}{metric.explained}"
     if columns.parts:
         text += (
-            " Last columns: what a fit on more leads scores with a part of them, minus what the same entry scores when"
-            " it is trained on just these; means over seeds on the same test records; brackets:"
-            f" {words.INTERVAL}, by {resamples:,} paired bootstrap resamples, not corrected for the number of"
-            f" differences.{words.for_these_encoders(suite.seeds)}"
+            " Last columns: a fit on more leads with a part of them, minus the same entry trained on just these, on the"
+            f" same test records; brackets: {words.INTERVAL}, by {resamples:,} paired bootstrap resamples, not"
+            f" corrected for their number.{words.for_these_encoders(suite.seeds)}"
         )
     return text
 

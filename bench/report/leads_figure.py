@@ -10,6 +10,7 @@ from bench.report.canvas import Figure, saved, style
 from bench.report.curves import RANKED, Line, Look, chance_line, draw, dress, legend, looks, panels
 from bench.report.leads import A_PART, OnLeads, by_leads, leads_told, on_leads, widest_first
 from bench.report.metric import Metric, metric_of
+from bench.report.paper_figures import paper_figures
 from bench.report.summary import Setting, Summary, names
 from bench.run.suite import Suite
 
@@ -48,7 +49,8 @@ def lead_sets_figure(summaries: Sequence[Summary], suite: Suite) -> Figure | Non
     shown = [panel for group in by_leads(summaries) if (panel := _panel(group)).entries]
     if not shown:
         return None
-    metric, known = metric_of(summaries), looks(summaries, suite)
+    fractions = {own.fraction for panel in shown for own in panel.entries}
+    metric, known = metric_of(summaries, fractions), looks(summaries, suite)
     order = widest_first(name for panel in shown for own in panel.entries for name in _drawn_at(own))
     with style(legend_handlelength=3.2):
         canvas, axes = panels(len(shown))
@@ -63,7 +65,9 @@ def lead_sets_figure(summaries: Sequence[Summary], suite: Suite) -> Figure | Non
         on = widest[0] if len(widest) == 1 else "its widest set"
         legend(canvas, keys | ({f"trained on {on},\nevaluated with parts": _OTHER} if widest else {}))
         svg, png = saved(canvas)
-    return Figure(f"lead_sets{metric.ending}", _caption(shown, order, metric, widest), svg, png)
+    name = f"lead_sets{metric.ending}"
+    said = paper_figures(suite.name).told(name)
+    return Figure(name, _caption(shown, order, metric, widest, said), svg, png)
 
 
 def _panel(group: Sequence[Summary]) -> _Panel:
@@ -133,7 +137,9 @@ def ticks(order: Sequence[str]) -> list[str]:
     ]
 
 
-def _caption(shown: Sequence[_Panel], order: Sequence[str], metric: Metric, widest: Sequence[str]) -> str:
+def _caption(
+    shown: Sequence[_Panel], order: Sequence[str], metric: Metric, widest: Sequence[str], said: str
+) -> str:
     scores = [
         score
         for panel in shown
@@ -143,11 +149,11 @@ def _caption(shown: Sequence[_Panel], order: Sequence[str], metric: Metric, wide
     ]
     corpora = "; ".join(f"{panel.setting.title}, {panel.setting.task}" for panel in shown)
     shares = " or ".join(words.percent(f) for f in sorted({o.fraction for p in shown for o in p.entries}))
-    dashed = f" Dashed: trained on its widest lead set ({' or '.join(widest)}) alone. {A_PART}" * bool(widest)
+    dashed = f" Dashed: trained on its widest lead set ({' or '.join(widest)}) alone.{A_PART}" * bool(widest)
     text = (
         f"Lead sets: {metric.title} on the test part at {shares} of the labels against the leads evaluated with:"
         f" {leads_told(order)}. Solid: trained on these leads.{dashed} Lines: means over seeds; bars:"
-        f" {words.spread_head(scores)}.{metric.explained}{' Panels share the y-axis.' * (len(shown) > 1)}"
+        f" {words.spread_head(scores)}.{metric.explained}{said}{' Panels share the y-axis.' * (len(shown) > 1)}"
         f" Scale {shown[0].setting.scale}. {corpora}."
     )
     return words.title(text, any(panel.setting.simulated for panel in shown))

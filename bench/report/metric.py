@@ -1,10 +1,10 @@
 """What the scores of summaries are of, in words: the macro AUROC, or the Challenge metric under a decision rule."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from bench.report import words
-from bench.report.challenge import CHALLENGE, HEADS, METRIC, WHAT
+from bench.report.challenge import CHALLENGE, HEADS, METRIC, explained
 from bench.report.challenge_views import Rule
 from bench.report.frame import HEADLINE
 from bench.report.summary import Summary
@@ -32,8 +32,11 @@ class Metric:
     ending: str = ""
 
 
-def metric_of(summaries: Sequence[Summary]) -> Metric:
+def metric_of(summaries: Sequence[Summary], fractions: Collection[float] = (1.0,)) -> Metric:
     """The metric that all of these summaries have.
+
+    Args:
+        fractions: label fractions of the scores that are shown.
 
     Raises:
         ValueError: no summary, or they have several.
@@ -42,7 +45,7 @@ def metric_of(summaries: Sequence[Summary]) -> Metric:
     if len(names) != 1:
         raise ValueError(f"one metric is told at a time, not {', '.join(sorted(names)) or 'none'}")
     if METRIC in names:
-        return _challenge(_rule(summaries))
+        return _challenge(_rule(summaries), fractions)
     counted = next((summary for summary in summaries if summary.records), summaries[0])
     return Metric(
         HEADLINE,
@@ -53,7 +56,7 @@ def metric_of(summaries: Sequence[Summary]) -> Metric:
     )
 
 
-def _challenge(rule: Rule) -> Metric:
+def _challenge(rule: Rule, fractions: Collection[float]) -> Metric:
     told = HEADS[rule]
     return Metric(
         METRIC,
@@ -61,7 +64,7 @@ def _challenge(rule: Rule) -> Metric:
         f"{CHALLENGE}, {told},",
         f"{CHALLENGE}, test part\n({told})",
         0,
-        f" {WHAT}",
+        f" {explained([rule], fractions)}",
         "_challenge" if rule == "known" else f"_challenge_{rule}",
     )
 

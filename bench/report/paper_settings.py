@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.report import words
-from bench.report.challenge import CHALLENGE, HEADS, METRIC, WHAT
+from bench.report.challenge import CHALLENGE, HEADS, METRIC, SHORT, SPAN, explained
 from bench.report.challenge_views import Rule
 from bench.report.layout import SettingsLayout, SettingsRow
-from bench.report.paper_common import OURS, PUBLISHED, general
+from bench.report.leads import widest_first
+from bench.report.paper_common import PUBLISHED, general
 from bench.report.published import layouts, published, settings_numbers
 from bench.report.settings_beside import Beside, Gain, Place, places
 from bench.report.stats import LEVEL, Seeds, holm, over_seeds
@@ -23,9 +24,10 @@ from bench.report.views import MetricViews
 from bench.run.plan import Plan
 from bench.run.suite import Suite
 
+OURS = "ours only: what the paper's table lacks"
+
 _PARTS = {"test": "test", "val": "validation"}
 _LEADS = "of each row"
-_ANY_PART = "95\u00a0% interval over patients of the part"
 
 
 def settings_tables(
@@ -55,17 +57,40 @@ def settings_tables(
 def _table(place: Place, resamples: int) -> Table:
     layout, notes = place.layout, place.notes
     notes(*(layout.footnotes[key] for key in layout.table_footnotes))
-    besides = list(place.rows.values())
-    blocks = [(PUBLISHED, [b for b in besides if b.number]), (OURS, [b for b in besides if not b.number])]
-    heads = _Heads.of(besides)
-    rows = tuple(row for block, own in blocks for row in _rows(block, own, heads))
+    besides = tuple(place.rows.values())
+    columns = _Columns.of(besides)
+    made = [one for block, own in _blocks(besides) for one in _rows(block, own, columns)]
+    shown = columns.shown([cells for _, cells, _ in made])
+    rows = tuple(TableRow(block, tuple(cells[key] for key in shown), data) for block, cells, data in made)
     summary = _together(place)
-    metric = CHALLENGE.removesuffix(" ×100") if layout.metric == METRIC else words.macro(summary)
-    what = f"{layout.title}: {metric}; published and ours, both ×100, ours as a mean over seeds."
-    table = make_table(place.name, what, summary, place.suite, heads.columns(), rows, notes)
-    caption = f"{table.caption} {_explained(place, besides, resamples)}"
+    table = make_table(
+        place.name, _what(layout, besides, summary), summary, place.suite, tuple(shown.values()), rows, notes
+    )
+    caption = f"{table.caption} {_explained(place, besides, columns, resamples)}"
     context = {name: value for name, value in table.context.items() if not name.endswith("lead_set")}
     return replace(table, caption=caption, context=context)
+
+
+def _blocks(besides: Sequence[Beside]) -> list[tuple[str, list[Beside]]]:
+    """Rows with and without a published number; one block without a name where the paper prints none."""
+    printed, own = [b for b in besides if b.number], [b for b in besides if not b.number]
+    return [(PUBLISHED, printed), (OURS, own)] if printed else [("", own)]
+
+
+def _what(layout: SettingsLayout, besides: Sequence[Beside], summary: Summary) -> str:
+    """What the numbers are, for the title."""
+    metric = words.macro(summary)
+    if layout.metric == METRIC:
+        rules = _rules(besides)
+        metric = CHALLENGE.removesuffix(" ×100") + f" ({HEADS[rules[0]]})" * (len(rules) == 1)
+    if any(b.number for b in besides):
+        return f"{layout.title}: {metric}; published and ours, both ×100, ours as a mean over seeds."
+    return f"{layout.title}: {metric}; ours alone, ×100, mean over seeds."
+
+
+def _rules(besides: Sequence[Beside]) -> list[Rule]:
+    """Decision rules of the rows, each once."""
+    return list(dict.fromkeys(b.row.rule for b in besides if b.row.label))
 
 
 def _together(place: Place) -> Summary:
@@ -88,27 +113,56 @@ def _together(place: Place) -> Summary:
     )
 
 
-def _explained(place: Place, besides: Sequence[Beside], resamples: int) -> str:
+def _explained(place: Place, besides: Sequence[Beside], columns: "_Columns", resamples: int) -> str:
     """What the columns mean."""
-    text = [WHAT] if place.layout.metric == METRIC else []
+    challenge = place.layout.metric == METRIC
+    text = [explained(_rules(besides), {b.row.fraction for b in besides})] if challenge else []
+    if len(columns.entries) == 1:
+        text.append(f"Ours: {columns.entries[0]}.")
+    if "leads" in place.layout.named:
+        trained = widest_first(b.row.leads[0] for b in besides if b.row.label)
+        text.append(f"Lead sets by their number of leads: {', '.join(trained)}.")
+    if "part" in place.layout.named:
+        text.append(
+            "Rows with 'test' in their names are of the test part, all others of the validation part."
+        )
     counts = {_validated(b) for b in besides if b.row.part == "val" and b.score}
     if counts:
         labels = {b.row.label for b in besides if b.row.label}
         told = " or ".join(words.counted(count, "record") for count in sorted(counts))
         text += [f"Part validation: {told}.", words.chosen_on_validation(place.suite, labels)]
-    text.append(general(place.layout.table_footnotes))
-    fixed = ", at fixed thresholds" * (place.layout.metric == METRIC)
+    footnotes = place.layout.table_footnotes
+    if any(b.number for b in besides):
+        text.append(general(footnotes))
+    elif footnotes:
+        text.append(f"On the whole see note{f's 1 to {len(footnotes)}' if len(footnotes) > 1 else ' 1'}.")
     text.append(
         f"Intervals: {resamples:,} bootstrap resamples of the patients of the evaluated part, of means over"
-        f" seeds{fixed}.{words.for_these_encoders(place.suite.seeds)}"
+        f" seeds{', at fixed thresholds' * challenge}.{words.for_these_encoders(place.suite.seeds)}"
     )
-    if any(b.row.minus for b in besides):
-        text.append(
-            "Gain: a row minus the one that it is compared with, on the same records and resamples; p two-sided,"
-            " Holm-corrected over the gains of a block; seeds that gain: pairs of fits of one seed. A published gain"
-            f" holds where ours has its sign and p is at most {1 - LEVEL:g}."
-        )
+    if columns.bases:
+        text.append(_gains(besides, columns))
     return " ".join(filter(None, text))
+
+
+def _gains(besides: Sequence[Beside], columns: "_Columns") -> str:
+    """What the columns of gains mean."""
+    base = "the one that it is compared with" if len(columns.bases) > 1 else repr(columns.bases[0])
+    counts = {block.partition(":")[0]: len(_tests(own)) for block, own in _blocks(besides)}
+    over = " and, apart, ".join(
+        words.counted(count, "gain") + f" ({block})" * bool(block) for block, count in counts.items() if count
+    )
+    text = f"Gain: a row minus {base}, on the same records and resamples; "
+    text += f"p two-sided, Holm-corrected over {over}; " * bool(over)
+    text += "seeds that gain: pairs of fits of one seed."
+    if any(b.gain and b.gain.published and b.gain.comparable for b in besides):
+        text += f" A published gain holds where ours has its sign and p is at most {1 - LEVEL:g}."
+    return text
+
+
+def _tests(besides: Sequence[Beside]) -> dict[str, float]:
+    """Uncorrected p of every gain of ours, by row."""
+    return {b.row.row: b.gain.ours.p for b in besides if b.gain and b.gain.ours}
 
 
 def _validated(beside: Beside) -> int:
@@ -120,105 +174,127 @@ def _validated(beside: Beside) -> int:
     return int(own["records"].iloc[0])
 
 
+_ALWAYS = ("row", "score", "verdict")
+
+
 @dataclass(frozen=True)
-class _Heads:
+class _Columns:
     """Which columns a table has.
 
     Attributes:
-        vary: of 'leads', 'part', 'rule' and 'fraction' those in which its rows differ.
-        gains: some row is compared with another.
+        vary: of 'leads', 'part', 'rule' and 'fraction' those in which its rows differ and that no name tells.
+        bases: names of the rows that others are compared with.
     """
 
-    layout: SettingsLayout
     besides: tuple[Beside, ...]
     vary: tuple[str, ...]
-    gains: bool
+    bases: tuple[str, ...]
 
     @classmethod
-    def of(cls, besides: Sequence[Beside]) -> "_Heads":
+    def of(cls, besides: tuple[Beside, ...]) -> "_Columns":
         """Those of these rows."""
         rows = [beside.row for beside in besides]
-        axes = ("leads", "part", "rule", "fraction")
+        named = besides[0].place.layout.named
+        axes = (axis for axis in ("leads", "part", "rule", "fraction") if axis not in named)
         vary = (axis for axis in axes if len({getattr(row, axis) for row in rows if row.label}) > 1)
-        return cls(besides[0].place.layout, tuple(besides), tuple(vary), any(row.minus for row in rows))
+        bases = dict.fromkeys(beside.gain.minus for beside in besides if beside.gain)
+        return cls(besides, tuple(vary), tuple(bases))
 
-    def columns(self) -> tuple[Column, ...]:
-        """All of them."""
-        return tuple(self._columns())
+    @property
+    def entries(self) -> list[str]:
+        """Names of our entries, each once."""
+        return list(dict.fromkeys(b.entry.name for b in self.besides if b.entry))
 
-    def _columns(self) -> Iterator[Column]:
-        told = {"leads": "leads", "part": "part", "rule": "decisions", "fraction": "labels"}
-        yield Column("row of the paper", left=True)
-        yield Column("ours", left=True)
-        yield from (Column(told[axis], left=axis != "fraction") for axis in self.vary)
-        yield Column("published")
-        if self.layout.spread:
-            yield Column(self.layout.spread)
+    def shown(self, rows: Sequence[Mapping[str, Cell]]) -> dict[str, Column]:
+        """Columns by key, less those in which no row shows anything, and those that the caption can tell."""
+        told = set() if len(self.bases) > 1 else {"minus"}
+        told |= set() if len(self.entries) > 1 else {"ours"}
+        if {b.score.seeds.n for b in self.besides if b.score} <= {self.besides[0].place.suite.seeds}:
+            told.add("seeds")
+        filled = {key for cells in rows for key, cell in cells.items() if cell != Cell()}
+        kept = (filled | {*_ALWAYS}) - told
+        return {key: column for key, column in self._columns() if key in kept}
+
+    def _columns(self) -> Iterator[tuple[str, Column]]:
+        told = {"leads": "leads", "part": "part", "rule": "masks", "fraction": "labels"}
+        spread = self.besides[0].place.layout.spread
         scores = [beside.score for beside in self.besides if beside.score]
-        interval = _ANY_PART if any(beside.row.part == "val" for beside in self.besides) else words.INTERVAL
-        heads = ("ours, mean over seeds", words.spread_head(scores), interval, "seeds", "ours − published")
-        yield from map(Column, heads)
-        yield Column("verdict", left=True)
-        if self.gains:
-            yield Column("compared with", left=True)
-            gain = ("published gain", "our gain (95\u00a0% interval)", "p (Holm)", "seeds that gain")
-            yield from map(Column, gain)
-            yield Column("published gain holds", left=True)
+        yield "row", Column("row of the paper" if any(b.number for b in self.besides) else "row", left=True)
+        yield "ours", Column("ours", left=True)
+        yield from ((axis, Column(told[axis], left=axis == "leads")) for axis in self.vary)
+        yield "published", Column(f"published {spread}".rstrip())
+        yield "score", Column(f"ours ({SPAN})")
+        yield "spread", Column(words.spread_head(scores))
+        yield "seeds", Column("seeds")
+        yield "gap", Column("ours − published")
+        yield "minus", Column("compared with", left=True)
+        yield "published gain", Column("published gain")
+        yield "gain", Column(f"our gain ({SPAN})")
+        yield "p", Column("p (Holm)")
+        yield "above", Column("seeds that gain")
+        yield "holds", Column("published gain holds")
+        yield "verdict", Column("verdict")
 
-    def where(self, row: SettingsRow) -> list[Cell]:
+    def where(self, row: SettingsRow) -> dict[str, Cell]:
         """Where a row lies on what varies."""
-        told = {"part": _PARTS[row.part], "rule": HEADS[row.rule], "fraction": words.percent(row.fraction)}
+        told = {"part": _PARTS[row.part], "rule": SHORT[row.rule], "fraction": words.percent(row.fraction)}
         trained, evaluated = row.leads
         told["leads"] = trained if trained == evaluated else f"{trained}, evaluated on {evaluated}"
-        return [Cell(told[axis]) if row.label else Cell() for axis in self.vary]
+        return {axis: Cell(told[axis]) if row.label else Cell() for axis in self.vary}
 
 
-def _rows(block: str, besides: Sequence[Beside], heads: _Heads) -> Iterator[TableRow]:
-    """Rows of a block; their p-values are corrected together."""
-    tests = {b.row.row: b.gain.ours.p for b in besides if b.gain and b.gain.ours}
+def _rows(
+    block: str, besides: Sequence[Beside], columns: _Columns
+) -> Iterator[tuple[str, dict[str, Cell], dict[str, Any]]]:
+    """Rows of a block, their cells by column; their p-values are corrected together."""
+    tests = _tests(besides)
     corrected = dict(zip(tests, map(float, holm(list(tests.values()))), strict=True))
     for beside in besides:
-        row, p = beside.row, corrected.get(beside.row.row)
-        name = Cell(row.row, notes=beside.marks())
-        cells = [
-            name,
-            Cell(beside.entry.name if beside.entry else DASH),
-            *heads.where(row),
-            *_numbers(beside),
-        ]
-        cells += _gain_cells(beside, p) if heads.gains else []
-        yield TableRow(block, tuple(cells), _data(beside, p))
+        p = corrected.get(beside.row.row)
+        cells = {
+            "row": Cell(beside.row.row, notes=beside.marks()),
+            "ours": Cell(beside.entry.name if beside.entry else DASH),
+            **columns.where(beside.row),
+            **_numbers(beside),
+            **_gain_cells(beside, p),
+            "verdict": Cell(beside.word, notes=beside.place.notes(*beside.because())),
+        }
+        yield block, cells, _data(beside, p)
 
 
-def _numbers(beside: Beside) -> list[Cell]:
-    """Published, its ±, ours with spread, interval and seeds, the difference, the verdict."""
+def _numbers(beside: Beside) -> dict[str, Cell]:
+    """Published with its ±, ours with interval, spread and seeds, the difference."""
     number, score, notes = beside.number, beside.score, beside.place.notes
     digits = _Digits(beside.place.layout.decimals)
-    printed = number is not None and number.spread == number.spread
-    cells = [Cell(digits.points(number.mean) if number else DASH)]
-    if beside.place.layout.spread:
-        cells.append(Cell(f"± {digits.points(number.spread)}" if number and printed else DASH))
-    if score is None:
-        cells += [Cell()] * 4
-    else:
-        cells.append(Cell(digits.points(score.seeds.mean), notes=notes(*words.seed_notes(score))))
-        shown = (digits.spread(score.seeds), digits.span(*score.interval), str(score.seeds.n))
-        cells += map(Cell, shown)
-    cells.append(Cell(DASH if beside.gap is None else digits.gap(beside.gap)))
-    return [*cells, Cell(beside.word, notes=notes(*beside.because()))]
+    shown = dict.fromkeys(("published", "score", "spread", "seeds", "gap"), Cell())
+    if number:
+        printed = f" ± {digits.points(number.spread)}" if number.spread == number.spread else ""
+        shown["published"] = Cell(f"{digits.points(number.mean)}{printed}")
+    if score:
+        text = f"{digits.points(score.seeds.mean)} ({digits.span(*score.interval)})"
+        shown["score"] = Cell(text, notes=notes(*words.seed_notes(score)))
+        shown["spread"] = Cell(digits.spread(score.seeds))
+        shown["seeds"] = Cell(str(score.seeds.n))
+    if beside.gap is not None:
+        shown["gap"] = Cell(digits.gap(beside.gap))
+    return shown
 
 
-def _gain_cells(beside: Beside, p: float | None) -> list[Cell]:
+def _gain_cells(beside: Beside, p: float | None) -> dict[str, Cell]:
     gain, digits = beside.gain, _Digits(beside.place.layout.decimals)
+    shown = dict.fromkeys(("minus", "published gain", "gain", "p", "above", "holds"), Cell())
     if gain is None:
-        return [Cell()] * 6
-    cells = [Cell(gain.minus), Cell(DASH if gain.published is None else digits.gap(gain.published))]
-    if gain.ours is None or p is None:
-        return [*cells, *[Cell()] * 4]
-    span = f"{digits.gap(gain.ours.low)} to {digits.gap(gain.ours.high)}"
-    seeds = f"{gain.above} of {len(gain.by_seed)}"
-    shown = (f"{digits.gap(gain.ours.value)} ({span})", f"{p:.3f}", seeds, gain.holds(p) or DASH)
-    return [*cells, *map(Cell, shown)]
+        return shown
+    shown["minus"] = Cell(gain.minus)
+    if gain.published is not None:
+        shown["published gain"] = Cell(digits.gap(gain.published))
+    if gain.ours and p is not None:
+        span = f"{digits.gap(gain.ours.low)} to {digits.gap(gain.ours.high)}"
+        shown["gain"] = Cell(f"{digits.gap(gain.ours.value)} ({span})")
+        shown["p"] = Cell(f"{p:.3f}")
+        shown["above"] = Cell(f"{gain.above} of {len(gain.by_seed)}")
+        shown["holds"] = Cell(gain.holds(p) or DASH)
+    return shown
 
 
 def _data(beside: Beside, p: float | None) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from typing import Any
 import pandas as pd
 
 from bench.metrics import classification, clustering, retrieval
+from bench.metrics.challenge import CLASSES
+from bench.report import challenge_views
 from bench.run.plan import Plan
 from bench.run.status import Status
 from bench.run.store import Store
@@ -48,17 +50,26 @@ def provenance(plan: Plan, store: Store, frame: pd.DataFrame, resamples: int) ->
         "compute_seconds": round(sum(cell["seconds"] for cell in cells), 1),
         **listed,
         "packages": _packages(cells),
-        "metric_versions": _versions(rows),
+        "metric_versions": _versions(plan, rows),
         "resamples": resamples,
     }
 
 
-def _versions(rows: pd.DataFrame) -> dict[str, int]:
+def _versions(plan: Plan, rows: pd.DataFrame) -> dict[str, int]:
     """Of the metrics that these rows use."""
-    scored = {"classification": classification.VERSION}
     grouped = {"clustering": clustering.VERSION, "retrieval": retrieval.VERSION}
     asked = rows["grouping"] != ""
-    return ({} if asked.all() else scored) | (grouped if asked.any() else {})
+    scored = {"classification": classification.VERSION} if not asked.all() else {}
+    if _of_the_challenge(plan, rows[~asked]):
+        scored |= challenge_views.versions()
+    return scored | (grouped if asked.any() else {})
+
+
+def _of_the_challenge(plan: Plan, rows: pd.DataFrame) -> bool:
+    """Are any rows about a task whose classes are the Challenge's?"""
+    asked = {*zip(rows["corpus"], rows["task"], strict=True)}
+    tasks = ((corpus.name, task) for corpus in plan.corpora.values() for task in corpus.tasks.values())
+    return any((name, task.name) in asked and task.classes == CLASSES for name, task in tasks)
 
 
 def _corpora(plan: Plan, rows: pd.DataFrame) -> list[dict[str, Any]]:
@@ -70,6 +81,7 @@ def _corpora(plan: Plan, rows: pd.DataFrame) -> list[dict[str, Any]]:
             "title": corpus.title,
             "simulated": corpus.simulated,
             "rate": corpus.rate,
+            "band": list(corpus.band) if corpus.band else None,
             "fingerprint": corpus.fingerprint,
             "licence": corpus.licence,
             "citation": corpus.citation,

@@ -79,7 +79,7 @@ class Place:
     def rows(self) -> dict[str, "Beside"]:
         """Every row of the layout by its name, controls last; of these only what the run asked for."""
         controls = [Beside(self, row) for row in self.layout.controls]
-        every = [Beside(self, row) for row in self.layout.rows] + [own for own in controls if own.entry]
+        every = [Beside(self, row) for row in self.layout.rows] + [own for own in controls if own.asked]
         return {own.row.row: own for own in every}
 
 
@@ -172,6 +172,14 @@ class Beside:
     def entry(self) -> Entry | None:
         """Ours, pre-trained on this corpus; None where the run did not ask for it."""
         return self.summary.entry(self.row.label) if self.summary and self.row.label else None
+
+    @property
+    def asked(self) -> bool:
+        """Whether the run asked for our entry at the label fraction."""
+        if self.entry is None:
+            return False
+        found = {fraction for fraction, _ in self.entry.scores}
+        return self.row.fraction in found.union(*(missing.fractions for missing in self.entry.missing))
 
     @cached_property
     def score(self) -> Score | None:

@@ -104,6 +104,7 @@ class Entry:
         overlap: its pre-training also saw the ECGs of validation and test.
         fractions_by: what label fractions are shares of.
         readout: 'classifier' where the fit itself scores.
+        own_encoder: with its arguments, where it is not the setting's.
     """
 
     label: str
@@ -121,6 +122,7 @@ class Entry:
     overlap: bool = False
     fractions_by: str = "patients"
     readout: str = ""
+    own_encoder: str = ""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -270,6 +272,7 @@ def _entry(rows: list[Any], headline: float, views: MetricViews) -> Entry:
         overlap=bool(first.overlap),
         fractions_by=first.fractions_by,
         readout=first.readout,
+        own_encoder=first.own_encoder,
     )
 
 

@@ -28,6 +28,8 @@ BLOCKS = {STRATEGIES: "strategy", CONTROLS: "baseline", TRANSFERS: "transfer", L
 
 _ALL_VALIDATION = "selected on all validation labels"
 
+_ALONE = "Only one ranked row: there is nothing to rank it against"
+
 Place = tuple[float, str]
 """A label fraction and a selection."""
 
@@ -51,10 +53,10 @@ class Standing:
 
 
 def standings(summary: Summary, fraction: float, selection: str = "subset") -> dict[Key, Standing]:
-    """Standing of every strategy with a score, by its key."""
+    """Standing of every strategy with a score, by its key; none where one alone has a score."""
     scored = [(e, summary.score(e, fraction, selection)) for e in summary.entries if e.origin == "strategy"]
     present = [(entry, score) for entry, score in scored if score]
-    if not present:
+    if len(present) < 2:
         return {}
     means = [score.seeds.mean for _, score in present]
     draws = np.stack([score.draws.mean(axis=0) for _, score in present])
@@ -130,12 +132,20 @@ def _board_row(
 ) -> TableRow:
     standing = at[summary.headline, "subset"].get(entry.key)
     cells = [Cell(entry.name), *_headline_cells(summary, entry, standing, notes)]
-    cells.append(Cell(f"{standing.rank} ({standing.low}–{standing.high})" if standing else DASH))
+    cells.append(_rank_cell(summary, entry, standing, notes))
     cells.append(Cell(_letter(standing.group) if standing else DASH))
     cells += [Cell(words.paid_for(entry.paid_for)), Cell(words.paid_for(entry.needs_at_test))]
     for place in places:
         cells.append(score_cell(summary.score(entry, *place), notes, at[place].get(entry.key)))
     return TableRow(block, tuple(cells), _board_data(summary, entry, standing))
+
+
+def _rank_cell(summary: Summary, entry: Entry, standing: Standing | None, notes: Footnotes) -> Cell:
+    """A rank with its interval; a dash where there is nothing to rank."""
+    if standing:
+        return Cell(f"{standing.rank} ({standing.low}–{standing.high})")
+    alone = entry.origin == "strategy" and summary.score(entry) is not None
+    return Cell(notes=notes(_ALONE if alone else ""))
 
 
 def _headline_cells(
@@ -178,10 +188,11 @@ def _board_data(summary: Summary, entry: Entry, standing: Standing | None) -> di
 def named(entry: Entry | GroupEntry) -> dict[str, Any]:
     """How every CSV names a row: the label that the command line takes, and the title that tables print.
 
-    Where it was pre-trained on another corpus, or saw test ECGs, that too.
+    Where it has another encoder than the setting, was pre-trained on another corpus, or saw test ECGs, that too.
     """
     who: dict[str, Any] = {"label": entry.label, "title": entry.name}
     if isinstance(entry, Entry):
+        who |= {"own_encoder": entry.own_encoder} if entry.own_encoder else {}
         who |= {"source": entry.source} if entry.source else {}
         who |= {"overlap": True} if entry.overlap else {}
     return who
@@ -285,14 +296,15 @@ def make_table(
 ) -> Table:
     """A table of one setting: its conditions are in the caption, and in every row of its CSV.
 
-    The caption's encoders and budgets are those of the entries that the data of rows names as 'label' or 'base'.
+    The caption's inputs, encoders and budgets are those of the entries that the data of rows names as 'label', 'base'
+    or 'minus'.
     """
     title = words.title(what, summary.setting.simulated)
-    named_as = (str(row.data.get(name, "")) for row in rows for name in ("label", "base"))
+    named_as = (str(row.data.get(name, "")) for row in rows for name in ("label", "base", "minus"))
     labels = {label for text in named_as for label in text.replace(" / ", " ").split()}
     caption = " ".join(filter(None, [words.conditions(summary, suite, labels), more]))
-    told = {name for row in rows for name in row.data} & {"source", "overlap"}
-    fields = ("label", "title", *sorted(told, reverse=True)) if told else ()
+    told = [name for name in ("own_encoder", "source", "overlap") if any(name in row.data for row in rows)]
+    fields = ("label", "title", *told) if told else ()
     footnotes = tuple(notes.texts if notes else ())
     return Table(name, title, caption, columns, rows, footnotes, context(summary), fields)
 

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bench.data.corpus import PreparedCorpus
 from bench.data.leads import LEAD_SETS, LEADS
@@ -19,8 +17,7 @@ from bench.nn.transforms import Name, by_name
 from bench.report import words
 from bench.report.canvas import Figure, mark, saved, style
 from bench.report.ecg_figure import MILLIVOLTS, PAPER, SECONDS, draw_ecg
-from bench.report.published import PAPERS
-from bench.report.views import ReportError
+from bench.report.paper_figures import paper_figures
 from bench.run.plan import Plan, corpus_id
 from bench.run.suite import CorpusUse, Suite
 
@@ -39,18 +36,6 @@ _ACROSS, _WIDTH = 2, 9.0  # panels; inches of the figure
 _LEFT, _HEAD = 0.4, 0.32  # inches: of lead names, of a panel's title
 _GAP, _REACH = 0.2, 1.0  # millivolts: around a lead, and as far as a change of it is shown
 _GREY = "0.62"
-
-
-class PaperFigures(BaseModel):
-    """What stands in bench/papers/<paper>/figures.yaml.
-
-    Attributes:
-        transforms: titles of the transformations that one of the paper's figures shows, by our names.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    transforms: dict[Name, str] = {}
 
 
 @dataclass(frozen=True)
@@ -84,23 +69,6 @@ class Example:
         own = self.signal[self.rows, : self.samples].double().numpy()
         shown: np.ndarray = signal[self.rows, : self.samples].double().numpy()
         return shown - np.median(own, axis=1, keepdims=True)
-
-
-def paper_figures(paper: str) -> PaperFigures:
-    """What a paper's figures show; nothing where it has no figures.yaml.
-
-    Raises:
-        ReportError: the file is wrong.
-    """
-    path = PAPERS / paper / "figures.yaml"
-    if not path.is_file():
-        return PaperFigures()
-    try:
-        return PaperFigures.model_validate(yaml.safe_load(path.read_text()))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ReportError(f"{paper}/figures.yaml: {where}: {first['msg']}") from error
 
 
 def transforms_figure(plan: Plan, suite: Suite, simulated: bool | None = None) -> Figure | None:
@@ -230,6 +198,7 @@ def _caption(example: Example, suite: Suite) -> str:
         f"The transformations, each by itself, of {seconds:g} s of test record {example.record}, {shown}"
         f" ({corpus.rate} Hz{band}); grey: the original. Each is drawn {_DRAWS} times at the strengths of training,"
         f" over a whole window; shown is the draw that changes the ECG more than {100 * _STRONGER:g}\u00a0% of them. A"
-        f" large square is {SECONDS:g} s by {MILLIVOLTS:g} mV. Scale {suite.scale}. {corpus.title}, {example.task}."
+        f" large square is {SECONDS:g} s by {MILLIVOLTS:g} mV.{paper_figures(suite.name).told('transforms')} Scale"
+        f" {suite.scale}. {corpus.title}, {example.task}."
     )
     return words.title(text, corpus.simulated)

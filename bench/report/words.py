@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from bench.report.group_summary import AnySummary, GroupEntry
+from bench.report.inputs import input_line
 from bench.report.stats import Difference, Seeds
 from bench.report.summary import Entry, Score, Setting, Summary
 from bench.report.table import DASH, SIMULATED
@@ -13,7 +14,12 @@ from bench.run.suite import Suite, budget_of
 SCORE = "AUROC ×100"
 INTERVAL = "95\u00a0% interval over test patients"
 
-CORPORA = {"chapman": "Chapman", "ptbxl": "PTB-XL", "cpsc": "PhysioNet 2020"}
+CORPORA = {
+    "chapman": "Chapman",
+    "ptbxl": "PTB-XL",
+    "cpsc": "PhysioNet 2020",
+    "cinc2021": "the CinC 2021 Challenge",
+}
 """Proper names of corpora."""
 
 MANY_CLASSES = 15
@@ -40,8 +46,9 @@ def points(value: float) -> str:
 
 
 def gap(value: float, scale: float = 100) -> str:
-    """A signed difference."""
-    return DASH if value != value else f"{scale * value:+.1f}".replace("-", "−")
+    """A signed difference; one that rounds to nothing has no sign."""
+    text = DASH if value != value else f"{scale * value:+.1f}".replace("-", "−")
+    return "0.0" if text in ("+0.0", "−0.0") else text
 
 
 def gap_span(test: Difference) -> str:
@@ -148,7 +155,7 @@ def conditions(summary: AnySummary, suite: Suite, labels: Collection[str] | None
     encoder = ", ".join([s.encoder, *encoder_arguments(suite, names)]) + own_encoders(suite, names)
     return (
         f"Corpus {s.title}, task {s.task}, split {split_of(s)}, {judged(summary, suite)};"
-        f" scale {s.scale}; encoder {encoder}; leads {leads_of(s)}; {suite.input.rate} Hz;"
+        f" scale {s.scale}; encoder {encoder}; leads {leads_of(s)}; {input_line(suite, names)};"
         f" budget {budget_line(suite, names)}{_fractions(summary, names)}; {counted(suite.seeds, 'seed')}."
         f"{_classes_left_out(summary)}{_measured(summary)}"
     )

@@ -131,9 +131,9 @@ def _labels(rng: np.random.Generator, source: str, part: str) -> np.ndarray:
 
 
 def _record(rng: np.random.Generator, source: str) -> RawRecord:
-    """A fifth of a second; its leads' means are known: off centre in lead II (Georgia, Ningbo), or here and there."""
+    """Half a second; its leads' means are known: off centre in lead II (Georgia, Ningbo), or here and there."""
     rate = RATES[source]
-    signal = rng.normal(0, 0.3, (rate // 5, len(LEADS)))
+    signal = rng.normal(0, 0.3, (rate // 2, len(LEADS)))
     means = rng.uniform(-0.3, 0.3, len(LEADS))
     if source in ("georgia", "ningbo"):
         means[LEADS.index("II")] = rng.choice([-4.0, 0.7])

@@ -8,10 +8,11 @@ import pytest
 
 from bench.report.challenge import (
     CHALLENGE,
-    HEADS,
     METRIC,
+    SHORT,
     challenge_summaries,
     challenge_table,
+    explained,
 )
 from bench.report.challenge_views import RULES, ChallengeViews
 from bench.report.frame import build_frame
@@ -24,9 +25,10 @@ from bench.run.suite import CorpusUse, Suite
 from tests.report.hand_challenge import NAME, OTHER, ChallengeBench, make_challenge_bench
 
 RESAMPLES = 40
-GAIN = "masks − none (95\u00a0% interval)"
-LEDGER = "needs at test, masked"
-AVERAGED = "masked, database known, thresholds averaged"
+KNOWN = "known (95\u00a0% interval)"
+GAIN = "known − no masks (95\u00a0% interval)"
+LEDGER = "needs at test"
+AVERAGED = "averaged"
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +142,11 @@ def test_cells_and_data_of_a_row(bench, views, table, label, fraction):
     keys = _keys(bench, label, fraction)
     for rule in RULES:
         mean = _mean(views, keys, rule, METRIC)
-        assert cells[HEADS[rule]].text == f"{100 * mean:.1f}"
+        shown = f"{100 * mean:.1f}"
+        if rule == "known":
+            low, high = np.quantile(np.mean([views.draws(key, rule) for key in keys], axis=0), [0.025, 0.975])
+            shown += f" ({100 * low:.1f} to {100 * high:.1f})".replace("-", "−")
+        assert cells[KNOWN if rule == "known" else SHORT[rule]].text == shown.replace("-", "−")
         assert data[f"{rule}_{METRIC}"] == pytest.approx(mean)
         assert data[f"{rule}_seeds"] == 2
     averaged = np.mean(views.averaged(keys, "known"))
@@ -148,10 +154,10 @@ def test_cells_and_data_of_a_row(bench, views, table, label, fraction):
     assert data["known_thresholds_averaged"] == pytest.approx(averaged)
     assert cells[AVERAGED].text == f"{100 * averaged:.1f}"
     for name, rule, head in (
-        ("macro_f", "known", "macro F ×100"),
-        ("accuracy", "known", "exact accuracy ×100"),
-        ("macro_auroc", "unmasked", "macro AUROC ×100"),
-        ("macro_average_precision", "unmasked", "macro AUPRC ×100"),
+        ("macro_f", "known", "F"),
+        ("accuracy", "known", "accuracy"),
+        ("macro_auroc", "unmasked", "AUROC"),
+        ("macro_average_precision", "unmasked", "AUPRC"),
     ):
         mean = _mean(views, keys, rule, name)
         other = _mean(views, keys, "unmasked" if rule == "known" else "known", name)
@@ -193,20 +199,18 @@ def test_the_ledger_says_that_masks_need_the_database(table):
 
 def test_what_is_missing_says_why(table):
     cells, _ = _row(table, "torn", 0.3)
-    assert cells[HEADS["known"]].text == "oom"
-    assert [table.footnotes[n - 1] for n in cells[HEADS["known"]].notes] == ["oom: out of memory"]
-    assert {
-        cell.text for head, cell in cells.items() if head not in ("strategy", "labels", HEADS["known"])
-    } == {"–"}
+    assert cells[KNOWN].text == "oom"
+    assert [table.footnotes[n - 1] for n in cells[KNOWN].notes] == ["oom: out of memory"]
+    assert {cell.text for head, cell in cells.items() if head not in ("strategy", "labels", KNOWN)} == {"–"}
     cells, data = _row(table, "torn")
-    assert table.footnotes[cells[HEADS["unmasked"]].notes[0] - 1].startswith("1 of 2 seeds")
+    assert table.footnotes[cells[SHORT["unmasked"]].notes[0] - 1].startswith("1 of 2 seeds")
     assert (cells[AVERAGED].text, data["known_thresholds_averaged"]) == ("–", None)
-    assert _row(table, "gone")[0][HEADS["known"]].text == "skipped"
+    assert _row(table, "gone")[0][KNOWN].text == "skipped"
 
 
 def test_a_row_without_any_say_says_so(table):
     cells, _ = _row(table, "prior")
-    notes = [table.footnotes[n - 1] for n in cells[HEADS["known"]].notes]
+    notes = [table.footnotes[n - 1] for n in cells[KNOWN].notes]
     assert notes == ["Every record got the same score"]
 
 
@@ -217,10 +221,12 @@ def test_title_and_caption(table):
     assert [column.head for column in table.columns][:5] == [
         "strategy",
         "labels",
-        HEADS["known"],
+        KNOWN,
         "SD over seeds (range where there are 2)",
-        "95\u00a0% interval over test patients",
+        "averaged",
     ]
+    assert "the fewer these are, the stricter." in table.caption
+    assert "Guessed: from rate and lead means" in table.caption
 
 
 def test_csv_is_in_the_metrics_own_unit(table):
@@ -255,12 +261,13 @@ def test_one_fraction_needs_no_column_for_it(tmp_path):
     bench.add("never", 1.0, 0)
     (summary,) = _summaries(bench)
     table = challenge_table(summary, _views(bench), bench.plan.suites[0])
+    assert "the stricter" not in table.caption
     heads = [column.head for column in table.columns]
-    assert heads[:3] == ["strategy", HEADS["known"], "SD over 3 seeds"]
+    assert heads[:3] == ["strategy", KNOWN, "SD over 3 seeds"]
     assert {len(row.cells) for row in table.rows} == {len(heads)}
     each = [_views(bench).metrics(bench.rows["net", 1.0, seed].key, "known")[METRIC] for seed in range(3)]
     assert _row(table, "net")[1]["known_seed_sd"] == pytest.approx(np.std(each, ddof=1))
-    assert _row(table, "never")[0][HEADS["known"]].text == "missing"
+    assert _row(table, "never")[0][KNOWN].text == "missing"
     assert to_latex(table)
 
 
@@ -272,11 +279,9 @@ def test_seeds_that_decide_alike_are_no_copies(tmp_path):
     (summary,) = _summaries(bench)
     table = challenge_table(summary, _views(bench), bench.plan.suites[0])
     cells, _ = _row(table, "sure")
-    assert (cells[HEADS["unmasked"]].text, cells[HEADS["unmasked"]].notes) == ("100.0", ())
+    assert (cells[SHORT["unmasked"]].text, cells[SHORT["unmasked"]].notes) == ("100.0", ())
     cells, _ = _row(table, "copy")
-    assert [table.footnotes[n - 1][:29] for n in cells[HEADS["known"]].notes] == [
-        "All seeds gave bit-identical "
-    ]
+    assert [table.footnotes[n - 1][:29] for n in cells[KNOWN].notes] == ["All seeds gave bit-identical "]
 
 
 def test_other_tasks_have_no_such_table(tmp_path):
@@ -300,8 +305,8 @@ def test_windows_that_are_judged_by_themselves_have_no_such_score(tmp_path):
     (summary,) = _summaries(bench)
     table = challenge_table(summary, _views(bench), bench.plan.suites[0])
     assert {len(row.cells) for row in table.rows} == {len(table.columns)}
-    assert _row(table, "windows")[0][HEADS["known"]].text == "–"
-    assert _row(table, "net")[0][HEADS["known"]].text != "–"
+    assert _row(table, "windows")[0][KNOWN].text == "–"
+    assert _row(table, "net")[0][KNOWN].text != "–"
 
 
 def test_without_any_result_there_is_no_table(tmp_path):
@@ -309,3 +314,14 @@ def test_without_any_result_there_is_no_table(tmp_path):
     bench.add("net")
     (summary,) = _summaries(bench)
     assert challenge_table(summary, _views(bench), bench.plan.suites[0]) is None
+
+
+def test_only_what_the_rules_need_is_explained():
+    every = explained(RULES)
+    assert all(word in every for word in ("Masked:", "Database known:", "Guessed:", "Validation only:"))
+    known = explained(["known"], [0.1, 1.0])
+    assert "Guessed" not in known and "Validation only" not in known and known.endswith("the stricter.")
+    bare = explained(["unmasked"], [0.1])
+    assert not [word for word in ("asked", "leaderboard", "stricter") if word in bare]
+    assert known.startswith(bare) and every.startswith(bare)
+    assert "stricter" not in explained(["known"], [1.0]) + every

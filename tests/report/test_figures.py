@@ -3,6 +3,7 @@ import pytest
 from bench.report import figures
 from bench.report.curves import chance_line, panels
 from bench.report.figures import label_efficiency, transfer_efficiency
+from bench.report.paper_figures import PaperFigures
 from tests.report.hand_leads import as_challenge, summaries_of
 from tests.report.hand_made import Bench, make_bench
 
@@ -48,8 +49,22 @@ def test_of_the_challenge_metric_axis_caption_and_file_say_so(tmp_path, drawn):
     assert (
         "Label efficiency: Challenge metric ×100 (masked, database known) on the test part" in figure.caption
     )
-    assert "which asks for the database's identity at test time" in figure.caption
+    assert "this asks for the database's identity at test time" in figure.caption
+    assert "Masks are of the labelled records of each label fraction" in figure.caption
     assert "AUROC" not in figure.caption
+
+
+def test_a_papers_sentence_stands_in_the_caption_of_its_figure_alone(tmp_path, drawn, monkeypatch):
+    told = PaperFigures(captions={"label_efficiency_challenge": "Like Figure 3.", "lead_sets": "Another."})
+    monkeypatch.setattr(figures, "paper_figures", lambda name: told if name == "board" else PaperFigures())
+    bench = _bench(tmp_path, points=1)
+    found, suite = summaries_of(bench, 20), bench.plan.suites[0]
+    caption = label_efficiency(as_challenge(found), suite).caption
+    assert " Like Figure 3. Challenge metric" in caption
+    assert "Another" not in caption
+    assert "Figure 3" not in label_efficiency(found, suite).caption
+    other = suite.model_copy(update={"name": "other"})
+    assert "Figure 3" not in label_efficiency(as_challenge(found), other).caption
 
 
 def test_of_the_auroc_nothing_is_said_of_the_challenge(tmp_path, drawn):

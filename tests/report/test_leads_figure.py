@@ -99,7 +99,8 @@ def test_the_challenge_metric_has_a_figure_of_its_own(bench, summaries, drawn):
     figure = lead_sets_figure(as_challenge(summaries), bench.plan.suites[0])
     assert figure.name == "lead_sets_challenge"
     assert "Lead sets: Challenge metric ×100 (masked, database known) on the test part" in figure.caption
-    assert "which asks for the database's identity at test time" in figure.caption
+    assert "this asks for the database's identity at test time" in figure.caption
+    assert "stricter" not in figure.caption
     assert drawn["idle"] == [0]
     assert _at(drawn["lines"]["Wide"]) == {0: 0.5, 1: 0.5, 2: 0.25}
     assert "(masked, database known)" in drawn["canvas"][0].axes[0].get_ylabel()

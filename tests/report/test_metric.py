@@ -1,6 +1,6 @@
 import pytest
 
-from bench.report.challenge import WHAT
+from bench.report.challenge import explained
 from bench.report.metric import metric_of
 from tests.report.hand_leads import as_challenge, summaries_of
 from tests.report.hand_made import make_bench
@@ -34,7 +34,10 @@ def test_challenge_metric_tells_its_rule(summaries, rule, told, ending):
     assert (metric.name, metric.ending, metric.idle) == ("challenge_metric", ending, 0)
     assert metric.title == f"Challenge metric ×100 ({told})"
     assert metric.axis == f"Challenge metric ×100, test part\n({told})"
-    assert metric.explained == f" {WHAT}"
+    assert metric.explained == f" {explained([rule])}"
+    assert metric_of(as_challenge(summaries, rule), {0.1, 1.0}).explained.endswith(
+        "the fewer these are, the stricter."
+    )
 
 
 def test_without_any_score_the_rule_is_the_headlines(tmp_path):

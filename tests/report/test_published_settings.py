@@ -22,8 +22,9 @@ def _laid_out():
     return {place: x for place, x in named.items() if isinstance(x, SettingsLayout)}
 
 
-def test_three_tables_lie_over_settings():
-    assert set(_laid_out()) == {("cinc2021", "table1"), ("cinc2021", "table2"), ("reduced_leads", "table1")}
+def test_four_tables_lie_over_settings():
+    names = [("cinc2021", name) for name in ("table1", "table2", "figure3")]
+    assert set(_laid_out()) == {*names, ("reduced_leads", "table1")}
 
 
 def test_every_number_stands_in_exactly_one_row():
@@ -32,7 +33,7 @@ def test_every_number_stands_in_exactly_one_row():
         found = settings_numbers(published(paper), name, layout)
         assert list(found) == [row.row for row in layout.rows]
         assert sorted(map(id, found.values())) == sorted(map(id, own))
-        assert {n.cell for n in own} == {layout.metric}
+        assert {n.cell for n in own} == ({layout.metric} if layout.rows else set())
 
 
 def test_every_row_is_asked_for_by_the_papers_suite():
@@ -80,7 +81,12 @@ def test_at_scale_paper_only_what_is_not_told_differs_from_the_entry():
     for (paper, _), layout in _laid_out().items():
         if paper == "cinc2021":
             each = _differences(paper, layout)
-            assert len(each) == {"SNU entry, Table 1": 12, "SNU entry, Table 2": 5}[layout.title[:18]]
+            assert (
+                len(each)
+                == {"SNU entry, Table 1": 12, "SNU entry, Table 2": 5, "SNU entry, Figure ": 0}[
+                    layout.title[:18]
+                ]
+            )
             for lines in each.values():
                 assert lines == ["split stratified", "windows of a record that are judged 1"]
 
@@ -144,6 +150,9 @@ def test_what_footnotes_say_of_numbers_is_in_them():
     gaps = [means["12 leads"] - means[f"{x} leads"] for x in (6, 4, 3, 2)]
     assert (min(gaps), max(gaps)) == pytest.approx((0.004, 0.015))
     assert "0.004 to 0.015" in leads.footnotes["claim"]
+    numbers = settings_numbers(published("cinc2021"), "table2", leads)
+    ranks = [numbers[f"{x} leads, hidden test"].note.removeprefix("rank ") for x in (12, 6, 4, 3, 2)]
+    assert f"{', '.join(ranks[:-1])} and {ranks[-1]} with 12, 6, 4, 3 and 2 leads" in leads.footnotes["ranks"]
     few, means = _published("reduced_leads", "table1")
     for one, other, gap in ((6, 2, 0.0005), (4, 3, 0.0019)):
         apart = means[f"{one} leads, pseudo = False"] - means[f"{other} leads, pseudo = False"]
@@ -165,6 +174,18 @@ def test_pairs_are_the_published_ones_on_either_part():
     hidden = [row for row in layouts("cinc2021")["table2"].rows if row.reason]
     assert len(hidden) == 10
     assert all("never released" in row.reason for row in hidden)
+
+
+def test_the_curve_over_label_ratios_is_paired_at_every_fraction_of_the_suite():
+    layout, suite = layouts("cinc2021")["figure3"], load_suite("cinc2021", "paper")
+    assert layout.rows == ()
+    by_name = {row.row: row for row in layout.controls}
+    pairs = [(row, by_name[row.minus]) for row in layout.controls if row.minus]
+    assert [row.fraction for row, _ in pairs] == list(suite.label_fractions)
+    for row, other in pairs:
+        assert (row.label, other.label, row.fraction) == ("simclr_finetuned", "scratch", other.fraction)
+        assert row.row == f"pre-trained, {100 * row.fraction:g} %"
+    assert len(layout.controls) == 2 * len(pairs)
 
 
 def _with(name, **changes):

@@ -10,7 +10,7 @@ from bench.report.details import classes, comparisons, cost, no_result
 from bench.report.frame import build_frame
 from bench.report.summary import Summary, names, summarise
 from bench.report.table import SIMULATED
-from bench.report.tables import CONTROLS, NOTHING, STRATEGIES, board, selection
+from bench.report.tables import CONTROLS, NOTHING, STRATEGIES, board, selection, standings
 from bench.report.views import MetricViews
 from tests.report.hand_made import Bench, make_bench
 
@@ -96,6 +96,28 @@ def test_a_row_that_equals_the_best_has_a_dagger(tmp_path):
     assert [row.cells[1].dagger for row in rows] == [False, True]
     assert [row.cells[1].emphasis for row in rows] == ["", ""]  # nothing is told apart, nothing stands out
     assert [row.data["tie_group"] for row in rows] == ["a", "a"]
+
+
+def test_a_row_that_is_ranked_alone_has_no_rank(tmp_path):
+    bench = make_bench(tmp_path)
+    for fraction in (0.1, 1.0):
+        bench.finish(bench.add("one", fraction), bench.noisy(2, 1))
+        bench.finish(bench.add("floor", fraction, origin="baseline"), bench.noisy(3, 2))
+    bench.finish(bench.add("few", 0.1), bench.noisy(2, 3))
+    (summary,) = summarise(build_frame(bench.plan, bench.store, 50), MetricViews(bench.store, 50))
+    table = board(summary, bench.plan.suites[0], 50)
+    alone = {}
+    for label in ("one", "floor", "few"):
+        cells, row = _cells(table, label)
+        rank = cells["rank (95\u00a0% interval over test patients)"]
+        assert (rank.text, cells["tie group"].text, row.data["rank"]) == ("–", "–", None)
+        alone[label] = [table.footnotes[number - 1] for number in rank.notes]
+    assert alone == {
+        "one": ["Only one ranked row: there is nothing to rank it against"],
+        "floor": [],
+        "few": [],
+    }
+    assert {entry for entry, _ in standings(summary, 0.1)} == {"one", "few"}
 
 
 def test_one_score_for_all_records_is_noted_and_copies_have_no_spread(bench, summary):
@@ -238,6 +260,25 @@ def test_comparisons_are_paired_and_corrected(bench, summary):
     assert rows["half", "floor"]["low"] == rows["half", "floor"]["high"] == 0.25
     assert rows["good", "floor"]["p"] == pytest.approx(2 / 401)
     assert rows["good", "floor"]["p_holm"] == pytest.approx(3 * 2 / 401)
+
+
+def test_comparisons_with_a_control_of_another_encoder_say_so(tmp_path):
+    entries = ("one", "stem", {"strategy": "finetune", "label": "tuned", "init": "stem"}, "floor", "prior")
+    given = {label: {"name": "stem_net"} for label in ("stem", "floor")}
+    bench = make_bench(tmp_path, label_fractions=(1.0,), entries=entries, encoders=given)
+    for seed, label in enumerate(("one", "stem", "tuned")):
+        bench.finish(bench.add(label), bench.noisy(2, seed))
+    bench.finish(bench.add("floor", origin="baseline"), bench.noisy(9, 4))
+    bench.finish(bench.add("prior", origin="baseline", uses_encoder=False), bench.noisy(4, 5))
+    (summary,) = summarise(build_frame(bench.plan, bench.store, 50), MetricViews(bench.store, 50))
+    table = comparisons(summary, bench.plan.suites[0], 50)
+    assert table.footnotes == (
+        "This row's encoder is not the control's: the difference is also one of encoders",
+    )
+    noted = {(row.data["label"], row.data["minus"]) for row in table.rows if row.cells[0].notes}
+    assert noted == {("one", "floor")}
+    assert {row.data["minus"] for row in table.rows} == {"floor", "prior"}
+    assert "(Stem; Tuned; Floor: stem_net)" in table.caption
 
 
 def test_classes_are_means_over_seeds(bench, summary):

@@ -5,15 +5,15 @@ import pytest
 import torch
 import yaml
 
-from bench.nn.transforms import SNU, by_name
+from bench.nn.transforms import by_name
+from bench.report import paper_figures as papers
 from bench.report import transforms_figure as module
-from bench.report.published import PAPERS
 from bench.report.table import SIMULATED
-from bench.report.transforms_figure import paper_figures, transforms_figure
-from bench.report.views import ReportError
+from bench.report.transforms_figure import transforms_figure
 from tests.report.hand_made import Bench, make_bench
 
 NAMES = {"negation": "Upside down", "clamped_scaling": "Scaling", "cutout": "Cutout"}
+CONTENT = {"transforms": NAMES, "captions": {"transforms": "Their Figure 9."}}
 
 
 @pytest.fixture
@@ -21,8 +21,8 @@ def paper(tmp_path, monkeypatch):
     """A paper of the test's own, whose figure shows 3 s of an ECG."""
     folder = tmp_path / "papers" / "board"
     folder.mkdir(parents=True)
-    (folder / "figures.yaml").write_text(yaml.safe_dump({"transforms": NAMES}, sort_keys=False))
-    monkeypatch.setattr(module, "PAPERS", tmp_path / "papers")
+    (folder / "figures.yaml").write_text(yaml.safe_dump(CONTENT, sort_keys=False))
+    monkeypatch.setattr(papers, "PAPERS", tmp_path / "papers")
     monkeypatch.setattr(module, "SHOWN", 3.0)
     return folder
 
@@ -154,6 +154,7 @@ def test_the_same_plan_gives_the_same_bytes(bench, paper):
         again.caption,
     )
     assert first.caption.startswith(f"{SIMULATED} The transformations, each by itself,")
+    assert "0.5 mV. Their Figure 9. Scale" in first.caption
 
 
 def test_without_names_cells_or_long_records_there_is_no_figure(bench, paper, tmp_path, monkeypatch):
@@ -185,18 +186,3 @@ def test_a_single_lead_is_drawn_alone_and_a_window_ends_the_signal(bench, paper,
     assert "leads II (50 Hz)" not in figure.caption and "lead II (50 Hz)" in figure.caption
     assert "of 2 s of" in figure.caption
     assert _lines(drawn[-1].axes[0])[0].shape == (101, 2)
-
-
-@pytest.mark.parametrize(
-    "content", [{"transforms": {"no_such_thing": "X"}}, {"transformations": {}}, {"transforms": ["cutout"]}]
-)
-def test_a_wrong_file_is_refused_by_name(paper, content):
-    (paper / "figures.yaml").write_text(yaml.safe_dump(content))
-    with pytest.raises(ReportError, match=r"board/figures.yaml: transform"):
-        paper_figures("board")
-
-
-def test_the_challenge_entry_has_its_seven_in_the_papers_order():
-    assert (PAPERS / "cinc2021" / "figures.yaml").is_file()
-    assert tuple(paper_figures("cinc2021").transforms) == SNU
-    assert paper_figures("goodviews").transforms == {}

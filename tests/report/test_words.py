@@ -66,6 +66,8 @@ def test_sizes(count, text):
 
 def test_signed_numbers():
     assert [words.gap(-0.0312), words.gap(0.05), words.count_gap(-1418)] == ["−3.1", "+5.0", "−1,418"]
+    assert [words.gap(value) for value in (-0.0004, 0.0004, 0.0, float("nan"))] == ["0.0", "0.0", "0.0", "–"]
+    assert [words.gap(value, scale=1) for value in (-0.04, -0.06, 10.0)] == ["0.0", "−0.1", "+10.0"]
 
 
 def _summaries(bench: Bench) -> list[Summary]:

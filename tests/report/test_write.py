@@ -139,9 +139,9 @@ def test_the_page_names_corpora_and_own_fractions(tmp_path):
     bench.finish(bench.add("few", 0.1), bench.noisy(2, 0))
     page = _read(write_report(bench.plan, bench.store, tmp_path / "results", 50), "board.html")
     assert "the published ones were, on Chapman" in page
-    assert "<dt>Label fractions</dt><dd>100\u00a0%; Few: 10\u00a0%</dd>" in page
+    assert "<dt>Label fractions</dt><dd>100\u00a0% (10\u00a0% alone: Few)</dd>" in page
     assert "width 8 (rows that say so: another)" in page
-    assert CORPORA["ptbxl"] == "PTB-XL"
+    assert (CORPORA["ptbxl"], CORPORA["cinc2021"]) == ("PTB-XL", "the CinC 2021 Challenge")
 
 
 def test_cells_csv_has_a_line_a_cell_selection_and_part(bench, files):
@@ -164,6 +164,8 @@ def test_provenance_is_of_the_cells_not_of_now(bench, files):
     assert content["evaluations"] == {"done": 8, "skipped": 2}
     assert content["cells"] == 8 + 4  # predicts and fits
     assert content["corpora"][0]["name"] == "tiny-sim"
+    assert (content["corpora"][0]["rate"], content["corpora"][0]["band"]) == (50, None)
+    assert list(content["metric_versions"]) == ["classification"]
 
 
 def test_svg_has_neither_date_nor_random_ids(files):
