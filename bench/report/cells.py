@@ -8,22 +8,11 @@ import pandas as pd
 from bench.report import frame, group_summary
 
 _SETTING = ("suite", "scale", "corpus", "simulated", "task", "split", "encoder", "lead_set", "eval_lead_set")
-_ENTRY = ("label", "strategy_title", "strategy", "recipe", "origin", "fraction", "seed_index")
+_ENTRY = ("label", "strategy_title", "strategy", "recipe", "origin", "fraction", "seed_index", "own_encoder")
 _OUTCOME = ("status", "reason", *frame.COST_COLUMNS, "key")
-_SCORED = (*_SETTING, *_ENTRY, "own_encoder", "fractions_by", "source", "overlap")
+_SCORED = (*_SETTING, *_ENTRY, "fractions_by", "source", "overlap")
 _CELL = (*_SCORED, "selection", "part", "n", "records", "kept", "total", *_OUTCOME)
-_GROUP = (
-    *_SETTING,
-    *_ENTRY,
-    "own_encoder",
-    "grouping",
-    "part",
-    "attribute",
-    "n",
-    "records",
-    "clusters",
-    *_OUTCOME,
-)
+_GROUP = (*_SETTING, *_ENTRY, "grouping", "part", "attribute", "n", "records", "clusters", *_OUTCOME)
 _COUNTED = ("n", "kept", "total", "records", "clusters", "kept_classes_10")
 _COUNTS = (*_COUNTED, "steps", "views", "lead_samples", "parameters")
 
