@@ -24,7 +24,7 @@ def table_of(rows: list[tuple[object, ...]]) -> pd.DataFrame:
 def write_records(root: Path, ages: dict[str, str]) -> None:
     """Records that are all male, by id and age."""
     for seed, (record, age) in enumerate(ages.items()):
-        write_mat(root / "g1" / record, ecg(seed, 20), age=age, sex="Male")
+        write_mat(root / "g1" / record, ecg(seed, 200), age=age, sex="Male")
 
 
 def patients_of(root: Path) -> tuple[dict[str, str], list[str]]:

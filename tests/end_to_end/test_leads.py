@@ -35,7 +35,7 @@ def written(folder, suite):
 @pytest.mark.parametrize(
     ("suite", "folder", "names"),
     [
-        ("cinc2021", "cinc2021-sim", {"table1", "table2", "leads", "leads_challenge"}),
+        ("cinc2021", "cinc2021-sim", {"table1", "table2", "figure3", "leads", "leads_challenge"}),
         ("reduced_leads", "ptbxl-sim", {"table1", "leads"}),
     ],
 )
