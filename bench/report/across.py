@@ -20,6 +20,9 @@ from bench.report.words import titles
 from bench.run.plan import Plan
 from bench.run.suite import Suite
 
+Place = tuple[str, str, str]
+"""Corpus, task, encoder."""
+
 
 @dataclass(frozen=True)
 class Across:
@@ -44,8 +47,7 @@ class Across:
             own = tuple(table for table in tables if _place(table) == place)
             here = [summary for summary in self.summaries if summary.setting.corpus == place[0]]
             titled = titles([entry for summary in here for entry in summary.entries])
-            vary = [axis for axis in range(len(place)) if axis == 0 or len({p[axis] for p in places}) > 1]
-            name = ", ".join(place[axis] for axis in vary)
+            name = place_name(place, places)
             folder = re.sub(r"[^\w.-]+", "-", name).strip("-")
             yield folder, Section(f"{name}, all lead sets", here[0].setting.simulated, titled, own, ())
 
@@ -75,7 +77,15 @@ class Across:
         return [table for table in found if table]
 
 
-def _place(table: Table) -> tuple[str, str, str]:
+def place_name(place: Place, places: Sequence[Place]) -> str:
+    """The corpus; with task and encoder where it has several of them among the places."""
+    here = [other for other in places if other[0] == place[0]]
+    return ", ".join(
+        place[axis] for axis in range(3) if axis == 0 or len({other[axis] for other in here}) > 1
+    )
+
+
+def _place(table: Table) -> Place:
     """Corpus, task and encoder that a table is about."""
     corpus, task, encoder = (str(table.context[name]) for name in ("corpus", "task", "encoder"))
     return corpus, task, encoder
