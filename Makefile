@@ -3,23 +3,31 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 DONE   := $(VENV)/.installed
+DEV    := $(VENV)/.installed-dev
 DATA   ?=
 ARGS   ?=
 
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench tables test lint format clean
+.PHONY: help setup bench tables board test lint format clean
 
 help:            ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
-setup: $(DONE)   ## create .venv and install everything, pinned by constraints.txt
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
+
+setup: $(DEV)    ## create .venv and install everything, pinned by constraints.txt
 
 $(DONE): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,figures]'
+	$(INSTALL) '.[figures]'
 	touch $@
+
+$(DEV): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(INSTALL) '.[dev,figures]'
+	touch $(DONE) $@
 
 bench: $(DONE)   ## run every suite at scale quick, write results/simulated/quick; DATA=FOLDER ARGS='--corpus ptbxl': results/real/quick
 	$(BIN)/leadboard run --scale quick $(if $(DATA),--data $(DATA)) $(ARGS)
@@ -27,15 +35,18 @@ bench: $(DONE)   ## run every suite at scale quick, write results/simulated/quic
 tables: $(DONE)  ## rewrite tables, figures and the board from the store; trains nothing
 	$(BIN)/leadboard report --scale quick $(if $(DATA),--data $(DATA)) $(ARGS)
 
-test: $(DONE)    ## run the tests
+board: $(DONE)   ## put results/board.html together from every board.json below results/; ARGS='--picture FILE.png'
+	$(BIN)/leadboard board $(ARGS)
+
+test: $(DEV)     ## run the tests
 	$(BIN)/python -m pytest
 
-lint: $(DONE)    ## style and types
+lint: $(DEV)     ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(DONE)  ## format the code
+format: $(DEV)   ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 

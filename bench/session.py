@@ -15,6 +15,8 @@ from bench.report.views import ReportError
 from bench.run.corpora import Report, Shelf, gather_corpora
 from bench.run.errors import UserError
 from bench.run.execute import Executor, InlineExecutor, Progress, execute, needed_cells, reached_cells
+from bench.run.exposure import own_input
+from bench.run.own_corpus import own_corpora, uses_of
 from bench.run.perf import Rate, cell_overhead, describe_machine, fit_rates
 from bench.run.perf_groups import GroupingTime, grouping_times
 from bench.run.plan import Plan, make_plan
@@ -26,7 +28,6 @@ from bench.run.suite import (
     Entry,
     Suite,
     SuiteError,
-    corpus_uses,
     load_suite,
     sources_of,
     suite_files,
@@ -94,6 +95,7 @@ class Session:
         self.options, self.progress = options, progress
         files = tuple(Path(s) for s in options.strategies if s.endswith(".py"))
         self.registry = Registry(files)
+        self.own = own_corpora((*options.corpora, *options.pretrain_on))
         self.warnings = [f"skipped {b.path}: {b.reason}" for b in self.registry.broken]
         self.store = Store(options.store)
         missing = next((path for path in files if not path.is_file()), None)
@@ -128,6 +130,7 @@ class Session:
                 label=found.strategy.name,
                 recipe="board" if "board" in found.strategy.recipes else None,
                 groupings=(*suite.groupings, "own") if issubclass(found.strategy, Prototypes) else None,
+                input=own_input(found.strategy, suite),
             )
             for found in self.registry.found.values()
             if found.source is not None and name == "board"
@@ -141,17 +144,19 @@ class Session:
         Args:
             name: of the suite as the user gave it, a path maybe.
         """
-        asked, elsewhere = dict.fromkeys(self.options.corpora), dict.fromkeys(self.options.pretrain_on)
+        named = {given: own.name for given, own in self.own.items()}
+        given = self.options.corpora, self.options.pretrain_on
+        asked, elsewhere = (dict.fromkeys(named.get(text, text) for text in texts) for texts in given)
         if not (asked or elsewhere):
             return suite.corpora
-        scale = self.options.scale
-        found = [use for corpus in asked for use in corpus_uses(name, scale, corpus)]
+        own = self.own.values()
+        found = [use for corpus in asked for use in uses_of(suite, name, corpus, own)]
         uses = found or list(suite.corpora)
-        named = {use.corpus for use in uses}
+        present = {use.corpus for use in uses}
         sourced = [
-            use.model_copy(update={"sources": sources_of(use, named, tuple(elsewhere))}) for use in uses
+            use.model_copy(update={"sources": sources_of(use, present, tuple(elsewhere))}) for use in uses
         ]
-        more = [corpus_uses(name, scale, corpus)[0] for corpus in elsewhere if corpus not in named]
+        more = [uses_of(suite, name, corpus, own)[0] for corpus in elsewhere if corpus not in present]
         return (*sourced, *(use.model_copy(update={"evaluate": False, "sources": ()}) for use in more))
 
     def _only(self, files: tuple[Path, ...]) -> frozenset[str] | None:
@@ -179,7 +184,8 @@ class Session:
     def plan(self) -> Plan:
         """Prepare the corpora and expand the suites."""
         o = self.options
-        shelf = Shelf(o.cache.resolve(), o.data, o.records)
+        folders = {own.name: own.folder for own in self.own.values()}
+        shelf = Shelf(o.cache.resolve(), o.data, o.records, own=folders)
         corpora = gather_corpora(self.suites, shelf, self.registry, self.progress)
         plan = make_plan(self.suites, corpora, self.registry, choose_device(o.device))
         rows = {row.label for row in plan.rows}
@@ -215,10 +221,13 @@ class Session:
 
     @user_errors
     def report(self, plan: Plan) -> list[Path]:
-        """Write every table, figure and page of these suites."""
+        """Write every table and figure of these suites, and the page of everything below the results folder."""
+        from bench.report.site import write_site
         from bench.report.write import write_report
 
-        return write_report(plan, self.store, self.options.results)
+        written = write_report(plan, self.store, self.options.results)
+        page = write_site(self.options.results)
+        return [*written, *([page] if page else [])]
 
     @user_errors
     def perf(
@@ -305,6 +314,24 @@ def choose_device(name: str) -> str:
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise CorpusError(f"device {name!r} asked for, but torch sees no GPU; use --device cpu")
     return name
+
+
+@user_errors
+def assemble_board(results: Path, picture: Path | None = None) -> list[Path]:
+    """The page of every suite below a results folder, and a picture of it."""
+    from bench.report.picture import NoBrowser, take_picture
+    from bench.report.site import write_site
+
+    page = write_site(results)
+    if page is None:
+        raise UserError(f"no board.json below {results}: `leadboard run` and `leadboard report` write them")
+    if picture is None:
+        return [page]
+    try:
+        take_picture(page, picture)
+    except NoBrowser as error:
+        raise UserError(str(error)) from None
+    return [page, picture]
 
 
 @user_errors

@@ -19,7 +19,7 @@ ALLOWED = {
     "run": {"run", "evaluate", "train", "data", "nn", "metrics"},
     "report": {"report", "run", "evaluate", "data", "metrics", "nn"},
 }
-LAZY = ("ray", "wfdb", "neurokit2", "seaborn", "matplotlib", "openpyxl", "umap")
+LAZY = ("ray", "wfdb", "neurokit2", "seaborn", "matplotlib", "openpyxl", "umap", "scikit_posthocs")
 
 
 def imported(path, top_level_only=False):

@@ -8,13 +8,16 @@
 * path: below the folder. A WFDB record, with or without .hea; or a CSV record, with .csv: one row a sample,
   one column a lead, in the order I, II, III, aVR, aVL, aVF, V1-V6 or in any order that a first line names.
 * labels: separated by ';'. They make the task `labels`: single if every labelled record has one, else multi.
+  A record without any is pre-trained on, and never judged: in a multi-label folder normal is a label too.
 * patient (default: each record its own), age (years), sex (male, female), fold (whole number, 0: none) and
   part (train, val, test or empty) may be empty or left out; so may rate (Hz) and unit (mV, the default; uV),
   but a CSV record needs its rate.
+
+Where any record has a part, these parts are the split; else patients are drawn.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,9 +54,11 @@ class FolderReader:
 
     Attributes:
         name: the corpus's name in tables; '': the folder's own, so that two hospitals keep apart.
+        kind: said before the name in titles: 'own corpus'; '' where the folder is only looked over.
     """
 
     name: str = ""
+    kind: str = ""
 
     def index(self, root: Path) -> CorpusIndex:
         """Read and check `records.csv`; see `Reader.index`."""
@@ -78,15 +83,23 @@ class FolderReader:
             }
         )
         labels = label_table(_labels(rows))
+        if not any(row["patient"] for row in rows):
+            notes.append(Note("", "note", "column patient is empty: each record is its own patient"))
         return CorpusIndex(
             name=name,
-            title=f"{name} ({len(records):,} {'simulated ' if mark else ''}records)",
+            title=self._title(name, rows, bool(mark)),
             records=records,
             labels=labels,
             tasks=_tasks(labels),
             notes=(*notes, *missing_notes(ages, sexes)),
             simulated=bool(mark),
         )
+
+    def _title(self, name: str, rows: Sequence[Row], simulated: bool) -> str:
+        """'ward7 (300 records)'; of one's own corpus also that nobody knows whose they are."""
+        counted = f"{len(rows):,} {'simulated ' if simulated else ''}records"
+        nobodys = bool(self.kind) and not any(row["patient"] for row in rows)
+        return f"{self.kind} {name} ({counted}{', patients unknown' if nobodys else ''})".strip()
 
     def read(self, root: Path, path: str) -> RawRecord:
         """Read one record; `path` is 'file' for WFDB and 'file|rate|unit' for CSV. See `Reader.read`."""

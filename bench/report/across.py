@@ -3,15 +3,18 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-from bench.report.board import Section
 from bench.report.canvas import Figure
 from bench.report.challenge import challenge_summaries
 from bench.report.challenge_views import RULES, ChallengeViews, Rule
 from bench.report.figures import label_efficiency
 from bench.report.leads import by_leads, leads_table
 from bench.report.leads_figure import lead_sets_figure
+from bench.report.overall import Overall, blocks_of, overall
+from bench.report.overall_table import overall_table
 from bench.report.paper_settings import settings_tables
+from bench.report.sections import Section
 from bench.report.summary import Summary
 from bench.report.table import Table
 from bench.report.transforms_figure import transforms_figure
@@ -39,8 +42,14 @@ class Across:
     views: MetricViews
     challenge: ChallengeViews
 
+    @cached_property
+    def overall(self) -> list[Overall]:
+        """Statistics over all corpora, one a group of settings that can be averaged."""
+        return overall(self.summaries, self.suite)
+
     def sections(self) -> Iterator[tuple[str, Section]]:
-        """Folder and section of all that has the same corpus, task and encoder, where there is something to show."""
+        """Folder and section of all corpora together, and of all that has the same corpus, task and encoder."""
+        yield from self._of_all_corpora()
         tables = [*self._of_the_paper(), *self._of_leads()]
         places = list(dict.fromkeys(_place(table) for table in tables))
         for place in places:
@@ -62,6 +71,15 @@ class Across:
             transforms_figure(self.plan, self.suite, simulated),
         )
         return [figure for figure in drawn if figure]
+
+    def _of_all_corpora(self) -> Iterator[tuple[str, Section]]:
+        for place, one in enumerate(self.overall):
+            table = overall_table(one, self.summaries, self.suite, self.challenge.resamples)
+            blocks = blocks_of(one, self.summaries)
+            titled = titles([entry for summary in blocks for entry in summary.entries])
+            more = f"-{place + 1}" if place else ""
+            simulated = blocks[0].setting.simulated
+            yield f"all-corpora{more}", Section("All corpora", simulated, titled, (table,), ())
 
     def _under(self, rule: Rule) -> list[Summary]:
         return challenge_summaries(self.summaries, self.challenge, rule)

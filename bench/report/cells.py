@@ -7,14 +7,16 @@ import pandas as pd
 
 from bench.report import frame, group_summary
 
-_SETTING = ("suite", "scale", "corpus", "simulated", "task", "split", "encoder", "lead_set", "eval_lead_set")
+_SETTING = (
+    "suite", "scale", "corpus", "simulated", "task", "split", "protocol", "encoder", "lead_set", "eval_lead_set",
+)  # fmt: skip
 _ENTRY = ("label", "strategy_title", "strategy", "recipe", "origin", "fraction", "seed_index", "own_encoder")
 _OUTCOME = ("status", "reason", *frame.COST_COLUMNS, "key")
 _SCORED = (*_SETTING, *_ENTRY, "fractions_by", "source", "overlap")
 _CELL = (*_SCORED, "selection", "part", "n", "records", "kept", "total", *_OUTCOME)
 _GROUP = (*_SETTING, *_ENTRY, "grouping", "part", "attribute", "n", "records", "clusters", *_OUTCOME)
 _COUNTED = ("n", "kept", "total", "records", "clusters", "kept_classes_10")
-_COUNTS = (*_COUNTED, "steps", "views", "lead_samples", "parameters")
+_COUNTS = (*_COUNTED, "steps", "views", "lead_samples", "flops", "parameters")
 
 
 def cells_csv(rows: pd.DataFrame) -> str:
@@ -25,6 +27,11 @@ def cells_csv(rows: pd.DataFrame) -> str:
 def noise_csv(rows: pd.DataFrame) -> str:
     """Every cell of noisy windows, as in `cells_csv`, with the level of the noise."""
     return _scores_csv(rows, (*_SCORED, "noise", *_CELL[len(_SCORED) :]))
+
+
+def crossed_csv(rows: pd.DataFrame) -> str:
+    """Every cell with the label subset of another seed, as in `cells_csv`, with that seed's index."""
+    return _scores_csv(rows, (*_SCORED, "crossed", *_CELL[len(_SCORED) :]))
 
 
 def _scores_csv(rows: pd.DataFrame, columns: Sequence[str]) -> str:

@@ -23,16 +23,24 @@ def cost(summary: AnySummary, suite: Suite) -> Table:
 
     def row(block: str, entry: Entry | GroupEntry) -> TableRow:
         took = entry.cost
-        shown = [words.size(took[name]) for name in ("views", "lead_samples")]
-        shown += [words.seconds(took["seconds"]), words.size(took["parameters"])]
+        shown = [words.size(took[name]) for name in ("views", "lead_samples", "flops")]
+        shown += [
+            words.seconds(took["seconds"]),
+            words.size(took["peak_memory_mib"]),
+            words.size(took["parameters"]),
+        ]
         return TableRow(block, (Cell(entry.name), *map(Cell, shown)), {**named(entry), **took})
 
-    heads = ("views", "lead-samples", "fit seconds", "encoder parameters")
+    heads = ("views", "lead-samples", "FLOPs", "fit seconds", "peak MiB", "encoder parameters")
     columns = (Column("strategy", left=True), *map(Column, heads))
     own = [f"{words.percent(e.fraction)} in {e.name}" for e in _of_other_fraction(summary)]
     other = f" ({'; '.join(own)})" if own else ""
     what = f"Cost of a fit at {words.percent(summary.headline)} labels{other}, mean over seeds."
-    more = "The fits that a row starts from are included; a row whose embedding uses no encoder has no parameters."
+    more = (
+        "The fits that a row starts from are included (peak memory: the most that one of them held); a row whose"
+        " embedding uses no encoder has no parameters. FLOPs: of convolutions, matrix products and recurrent layers,"
+        " forward and backward, of all training steps."
+    )
     rows = group_rows(summary, row) if isinstance(summary, GroupSummary) else board_rows(summary, row)
     return make_table("cost", what, summary, suite, columns, rows, more=more)
 

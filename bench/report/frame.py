@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
 
 from bench.report.views import MetricViews, ReportError, records_hash
@@ -22,7 +23,7 @@ HEADLINE = "macro_auroc"
 
 _COUNTED = ("kept", "total", "n", "records")
 RESULT_COLUMNS = ("selection", "part", "metric", "value", *_COUNTED, "low", "high", "digest")
-COST_COLUMNS = ("seconds", "steps", "views", "lead_samples", "parameters")
+COST_COLUMNS = ("seconds", "steps", "views", "lead_samples", "flops", "peak_memory_mib", "parameters")
 
 
 def build_frame(plan: Plan, store: Store, resamples: int = 1000) -> pd.DataFrame:
@@ -40,7 +41,17 @@ def build_frame(plan: Plan, store: Store, resamples: int = 1000) -> pd.DataFrame
     Raises:
         ReportError: two cells that are to be compared hold different test records, or one holds a record twice.
     """
-    return _scored(plan, store, resamples, [row for row in plan.rows if not (row.grouping or row.noise)])
+    rows = [row for row in plan.rows if not (row.grouping or row.noise or row.crossed >= 0)]
+    return _scored(plan, store, resamples, rows)
+
+
+def build_crossed_frame(plan: Plan, store: Store, resamples: int = 1000) -> pd.DataFrame:
+    """Every planned evaluation with another seed's label subset, as `build_frame` has those with their own.
+
+    Raises:
+        ReportError: as `build_frame`.
+    """
+    return _scored(plan, store, resamples, [row for row in plan.rows if row.crossed >= 0])
 
 
 def build_noise_frame(plan: Plan, store: Store, resamples: int = 1000) -> pd.DataFrame:
@@ -142,8 +153,11 @@ def _ancestors(plan: Plan, key: str) -> list[str]:
 
 
 def _cost(store: Store, key: str) -> dict[str, Any]:
-    """What a fit and the fits it started from took together; `parameters` are its encoder's. NaN: not here."""
-    if not store.has(key):
+    """What a fit and the fits it started from took together; NaN: not here.
+
+    `parameters` are its encoder's, `peak_memory_mib` is the most that any of these fits held.
+    """
+    if not store.describes(key):
         return dict.fromkeys(COST_COLUMNS, float("nan"))
     fit = store.read_json(key, "fit.json")
     took = store.read_json(key, "provenance.json")
@@ -152,18 +166,26 @@ def _cost(store: Store, key: str) -> dict[str, Any]:
         "steps": fit["steps"],
         "views": fit["views"],
         "lead_samples": fit["lead_samples"],
+        "flops": fit["flops"],
     }
+    held = _number(took["peak_memory_mib"])
     for parent in set(_fits(store, fit)):
         inherited = _cost(store, parent)
         total = {name: value + inherited[name] for name, value in total.items()}
-    return {**total, "parameters": fit["parameters"]["encoder"]}
+        held = float(np.fmax(held, inherited["peak_memory_mib"]))
+    return {**total, "peak_memory_mib": held, "parameters": fit["parameters"]["encoder"]}
+
+
+def _number(value: float | None) -> float:
+    """NaN for what was not measured."""
+    return float("nan") if value is None else value
 
 
 def _fits(store: Store, fit: dict[str, Any]) -> Iterator[str]:
     """The fits that a fit started from, and those behind the embeddings that it read."""
     parents = fit["cell"].get("parents", {})
     for role, key in parents.items():
-        embedding = role not in fit.get("parents", parents) and store.has(key)
+        embedding = role not in fit.get("parents", parents) and store.describes(key)
         yield store.read_json(key, "cell.json")["parents"]["fit"] if embedding else key
 
 

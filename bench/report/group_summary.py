@@ -146,6 +146,7 @@ class GroupSummary:
         rows: of the frame.
         views: where resamples and floors are; read only when somebody asks.
         measured: what computed the corpus's measurements from its ECGs; empty: they came with it.
+        terms: licence and citation of the corpus; empty for a simulated one.
     """
 
     setting: Setting
@@ -153,6 +154,7 @@ class GroupSummary:
     entries: tuple[GroupEntry, ...]
     views: GroupViews = field(repr=False, compare=False)
     measured: str = ""
+    terms: str = ""
 
     @property
     def headline(self) -> float:

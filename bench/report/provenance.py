@@ -15,7 +15,7 @@ from bench.run.store import Store
 
 _EVALUATION = [
     "label", "source", "overlap", "corpus", "task", "split", "encoder", "lead_set", "eval_lead_set",
-    "fraction", "seed_index", "grouping", "noise",
+    "fraction", "seed_index", "grouping", "noise", "crossed",
 ]  # fmt: skip
 
 _LISTED = ("commit", "modified", "python", "cpu", "cpu_capability", "accelerator", "device", "threads")
@@ -34,7 +34,7 @@ def provenance(plan: Plan, store: Store, frame: pd.DataFrame, resamples: int) ->
     rows = frame.drop_duplicates(_EVALUATION)
     done = rows[rows["status"] == Status.DONE.value]
     keys = sorted({*done["key"], *done["fit_key"]})
-    cells = [store.read_json(key, "provenance.json") for key in keys if store.has(key)]
+    cells = [store.read_json(key, "provenance.json") for key in keys if store.describes(key)]
     listed = {name: _distinct(cell.get(name) for cell in cells) for name in _LISTED}
     finished = sorted(cell["finished"] for cell in cells)
     return {

@@ -25,6 +25,7 @@ class Setting:
 
     Attributes:
         title: of the corpus, with how much of it was there.
+        protocol: hash of how rows are judged; rows of two never share a table.
     """
 
     suite: str
@@ -37,6 +38,7 @@ class Setting:
     encoder: str
     lead_set: str
     eval_lead_set: str
+    protocol: str = ""
 
 
 class HasDraws(Protocol):
@@ -150,6 +152,7 @@ class Summary:
         kept, total: classes in the macro average.
         rows: of the frame.
         measured: what computed the corpus's measurements from its ECGs; empty: they came with it.
+        terms: licence and citation of the corpus; empty for a simulated one.
         units: scored in the test part; more than its records where each window is judged by itself.
         metric: what its scores are of.
     """
@@ -162,6 +165,7 @@ class Summary:
     total: int
     rows: pd.DataFrame = field(repr=False, compare=False)
     measured: str = ""
+    terms: str = ""
     units: int = 0
     metric: str = HEADLINE
 

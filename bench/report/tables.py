@@ -21,7 +21,10 @@ from bench.run.suite import Suite
 
 STRATEGIES, CONTROLS, NOTHING = "strategies", "controls and floors (not ranked)", "no result"
 TRANSFERS = "pre-trained on another corpus (not ranked)"
-LEAKS = "saw test ECGs in pre-training, to measure the leak (not ranked)"
+LEAKS = "saw test ECGs in pre-training (not ranked)"
+
+EXTERNAL = "external"
+"""The encoder of a row whose network is a checkpoint from outside."""
 
 BLOCKS = {STRATEGIES: "strategy", CONTROLS: "baseline", TRANSFERS: "transfer", LEAKS: "overlap"}
 """Blocks of a table in their order, with the origin of their rows."""
@@ -71,7 +74,18 @@ def standings(summary: Summary, fraction: float, selection: str = "subset") -> d
 def context(summary: AnySummary) -> dict[str, Any]:
     """What stands in every row of a CSV, so that none of its numbers can be taken for another corpus's."""
     setting = summary.setting
-    names = ("suite", "scale", "corpus", "simulated", "task", "split", "encoder", "lead_set", "eval_lead_set")
+    names = (
+        "suite",
+        "scale",
+        "corpus",
+        "simulated",
+        "task",
+        "split",
+        "protocol",
+        "encoder",
+        "lead_set",
+        "eval_lead_set",
+    )
     return {name: getattr(setting, name) for name in names}
 
 
@@ -258,10 +272,15 @@ def _pretrained_elsewhere(summary: Summary) -> str:
             " Rows from another corpus: pre-trained there, read out or trained further here; no patient of the"
             " validation and test parts was in that pre-training."
         )
-    if any(entry.overlap for entry in summary.entries):
+    if any(entry.overlap and entry.own_encoder != EXTERNAL for entry in summary.entries):
         text += (
             " Rows that saw test ECGs: pre-trained on every signal of the corpus, validation and test too; no"
             " labels."
+        )
+    if any(entry.own_encoder == EXTERNAL for entry in summary.entries):
+        text += (
+            " Checkpoints from outside: trained by others, with networks, data and budgets of their own; what they have"
+            " seen is what their adapters declare."
         )
     return text
 

@@ -106,7 +106,9 @@ def size(count: float) -> str:
         return DASH
     if count < 10_000:
         return f"{count:,.0f}"
-    unit, name = next((u, n) for u, n in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if count >= u)
+    unit, name = next(
+        (u, n) for u, n in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")) if count >= u
+    )
     return f"{count / unit:.1f} {name}"
 
 
@@ -154,11 +156,18 @@ def conditions(summary: AnySummary, suite: Suite, labels: Collection[str] | None
     names = {k: name for k, name in titles(summary.entries).items() if labels is None or k in labels}
     encoder = ", ".join([s.encoder, *encoder_arguments(suite, names)]) + own_encoders(suite, names)
     return (
-        f"Corpus {s.title}, task {s.task}, split {split_of(s)}, {judged(summary, suite)};"
-        f" scale {s.scale}; encoder {encoder}; leads {leads_of(s)}; {input_line(suite, names)};"
+        f"{corpus_title(s)}, task {s.task}, split {split_of(s)}, {judged(summary, suite)};"
+        f" scale {s.scale}; protocol {s.protocol or 'unknown'}; encoder {encoder}; leads {leads_of(s)};"
+        f" {input_line(suite, names)};"
         f" budget {budget_line(suite, names)}{_fractions(summary, names)}; {counted(suite.seeds, 'seed')}."
-        f"{_classes_left_out(summary)}{_measured(summary)}"
+        f"{_classes_left_out(summary)}{_measured(summary)}{f' {summary.terms}' if summary.terms else ''}"
     )
+
+
+def corpus_title(setting: Setting) -> str:
+    """'Corpus ptbxl (...)', 'Own corpus ward7 (...)'."""
+    own = setting.title.startswith("own corpus ")
+    return f"O{setting.title[1:]}" if own else f"Corpus {setting.title}"
 
 
 def judged(summary: AnySummary, suite: Suite) -> str:

@@ -14,12 +14,14 @@ from pathlib import Path
 import pandas as pd
 
 from bench.report.across import Across
-from bench.report.board import page
+from bench.report.board_data import Report, board_json
 from bench.report.canvas import Figure
-from bench.report.cells import cells_csv, groups_csv, noise_csv
+from bench.report.cells import cells_csv, crossed_csv, groups_csv, noise_csv
 from bench.report.challenge_views import ChallengeViews
+from bench.report.critical_difference import critical_difference_figure
 from bench.report.figures import label_efficiency, transfer_efficiency
-from bench.report.frame import build_frame, build_noise_frame
+from bench.report.frame import build_crossed_frame, build_frame, build_noise_frame
+from bench.report.frontier_figure import frontier_figure
 from bench.report.group_figures import group_figures
 from bench.report.group_summary import build_group_frame, summarise_groups
 from bench.report.group_views import GroupViews
@@ -27,7 +29,9 @@ from bench.report.latex import to_latex
 from bench.report.noise import Noise, summarise_noise
 from bench.report.noise_figure import noise_robustness
 from bench.report.provenance import provenance
-from bench.report.sections import by_setting, section
+from bench.report.rank_figures import ranks_figure
+from bench.report.sections import by_setting, described, section
+from bench.report.spread import crossed_by_setting
 from bench.report.summary import HasSetting, Setting, Summary, names, summarise
 from bench.report.table import to_csv, to_markdown
 from bench.report.transfer_figure import transfer_matrices
@@ -43,15 +47,16 @@ _FILES = "files.txt"
 _MARKS = ("board.csv", "table1.csv", "no_result.csv")  # a folder with one of them holds tables of a report
 
 
-_BUILD = (build_frame, build_noise_frame, build_group_frame)
+_BUILD = (build_frame, build_noise_frame, build_crossed_frame, build_group_frame)
 
 
 @dataclass(frozen=True)
 class _Frames:
-    """All that the store holds: scores, scores under noise, groupings."""
+    """All that the store holds: scores, scores under noise, scores with other seeds' label subsets, groupings."""
 
     scores: pd.DataFrame
     noisy: pd.DataFrame
+    crossed: pd.DataFrame
     groups: pd.DataFrame
 
     def of(self, place: tuple[str, str, bool]) -> "_Frames":
@@ -59,19 +64,24 @@ class _Frames:
         name, scale, simulated = place
         own = [
             frame[(frame["suite"] == name) & (frame["scale"] == scale) & (frame["simulated"] == simulated)]
-            for frame in (self.scores, self.noisy, self.groups)
+            for frame in (self.scores, self.noisy, self.crossed, self.groups)
         ]
         return _Frames(*own)
 
     def planned(self) -> pd.DataFrame:
         """What was asked for, with its status."""
-        every = (self.scores, self.groups, self.noisy)
+        every = (self.scores, self.groups, self.noisy, self.crossed)
         return pd.concat([frame[[*_PLANNED]] for frame in every if len(frame)])
 
     def csvs(self) -> Iterator[tuple[str, bytes]]:
         """Name and content of a file for each that holds anything."""
-        named = (("cells", self.scores, cells_csv), ("noise", self.noisy, noise_csv))
-        for name, frame, write in (*named, ("groups", self.groups, groups_csv)):
+        named = (
+            ("cells", self.scores, cells_csv),
+            ("noise", self.noisy, noise_csv),
+            ("crossed", self.crossed, crossed_csv),
+            ("groups", self.groups, groups_csv),
+        )
+        for name, frame, write in named:
             if len(frame):
                 yield f"{name}.csv", write(frame).encode()
 
@@ -134,16 +144,20 @@ def _suite_files(
 ) -> Iterator[tuple[str, bytes]]:
     """Relative path and content of every file of one suite."""
     views, challenge = MetricViews(store, resamples), ChallengeViews(plan, store, resamples)
-    summaries = summarise(frames.scores, views)
+    summaries = [described(plan, suite, one) for one in summarise(frames.scores, views)]
     noises = summarise_noise(frames.noisy, summaries, views)
-    grouped = summarise_groups(frames.groups, GroupViews(store, resamples))
-    shown = [one for one in by_setting(plan, suite, summaries, grouped, noises) if _trained_so(one.setting)]
+    grouped = [
+        described(plan, suite, g) for g in summarise_groups(frames.groups, GroupViews(store, resamples))
+    ]
+    crossed = crossed_by_setting(frames.crossed)
+    shown = [one for one in by_setting(summaries, grouped, noises, crossed) if _trained_so(one.setting)]
     sections = [
         section(plan, suite, one, name, challenge) for one, name in zip(shown, names(shown), strict=True)
     ]
     across = Across(plan, suite, summaries, views, challenge)
-    together = list(across.sections())
-    for folder, one in (*together, *zip(folders(shown), sections, strict=True)):
+    own = {one.setting: folder for one, folder in zip(shown, folders(shown), strict=True)}
+    filed = [*across.sections(), *zip(own.values(), sections, strict=True)]
+    for folder, one in filed:
         for table in (*one.tables, *one.details):
             yield f"{folder}/{table.name}.csv", to_csv(table).encode()
             yield f"{folder}/{table.name}.md", to_markdown(table).encode()
@@ -151,15 +165,16 @@ def _suite_files(
     planned = frames.planned()
     drawn, undrawn = group_figures(plan, store, suite, bool(planned["simulated"].iloc[0]))
     curves = [*_curves(summaries, noises, suite), *across.figures()]
-    figures = [*curves, *transfer_matrices(summaries, suite), *drawn]
+    figures = [*_of_ranks(summaries, across, suite), *curves, *transfer_matrices(summaries, suite), *drawn]
     for figure in figures:
         yield f"{figure.name}.svg", figure.svg
         yield f"{figure.name}.png", figure.png
     origin = provenance(plan, store, planned, resamples)
     yield from frames.csvs()
     yield "provenance.json", (json.dumps(origin, indent=1) + "\n").encode()
-    shown_on_page = [*(one for _, one in together), *sections]
-    yield "board.html", page(suite, shown_on_page, figures, origin, undrawn).encode()
+    places = [own.get(summary.setting, "") for summary in summaries]
+    report = Report(suite, summaries, places, filed, figures, undrawn, origin, across.overall)
+    yield "board.json", board_json(report, store)
 
 
 def _trained_so(setting: Setting) -> bool:
@@ -173,6 +188,18 @@ def _curves(summaries: Sequence[Summary], noises: Sequence[Noise], suite: Suite)
         label_efficiency(summaries, suite),
         transfer_efficiency(summaries, suite),
         noise_robustness(noises, summaries, suite),
+    )
+    return [figure for figure in drawn if figure]
+
+
+def _of_ranks(summaries: Sequence[Summary], across: Across, suite: Suite) -> list[Figure]:
+    """What tells the strategies of our own suites apart; a paper has its own figures."""
+    if suite.paper:
+        return []
+    drawn = (
+        ranks_figure(summaries, suite),
+        critical_difference_figure(across.overall, summaries, suite),
+        frontier_figure(summaries, suite),
     )
     return [figure for figure in drawn if figure]
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from bench.data.leads import LEAD_SETS
 from bench.run.registry import Registry, encoders
 from bench.run.suite import load_suite, suite_files
+from bench.train.external import FromCheckpoint
 
 Listing = tuple[str, list[str], list[list[str]]]
 
@@ -20,6 +21,7 @@ CORPORA = (
     ("cpsc", "CPSC 2018 as the Challenge gives it, nine classes", "--data"),
     ("ptbxl-sim", "simulated cohort in PTB-XL's layout", "simulated"),
     ("cinc2021-sim", "simulated cohort in the Challenge's layout: eight databases", "simulated"),
+    ("FOLDER", "your own records, WFDB or CSV, with a records.csv; for the board", "--corpus FOLDER"),
 )
 
 
@@ -30,6 +32,10 @@ def catalogue(extra: tuple[Path, ...] = ()) -> list[Listing]:
         _strategies(registry, "strategy", "Strategies"),
         _strategies(registry, "baseline", "Baselines"),
     ]
+    external = _external(registry)
+    if external:
+        headers = ["name", "title", "has seen", "paid for there", "checkpoint"]
+        listings.append(("External checkpoints", headers, external))
     if registry.broken:
         broken = [[str(b.path), b.reason] for b in registry.broken]
         listings.append(("Broken files (skipped)", ["file", "reason"], broken))
@@ -51,8 +57,20 @@ def catalogue(extra: tuple[Path, ...] = ()) -> list[Listing]:
 def _strategies(registry: Registry, kind: str, title: str) -> Listing:
     rows = []
     for name, found in sorted(registry.found.items()):
-        if found.kind == kind:
+        if found.kind == kind and not issubclass(found.strategy, FromCheckpoint):
             fields = found.strategy.needs | found.strategy.needs_at_test
             paid = ", ".join(sorted(f.value for f in fields)) or "none"
             rows.append([name, found.strategy.title, paid, ", ".join(found.strategy.recipes) or "-"])
     return title, ["name", "title", "paid for in training", "recipes"], rows
+
+
+def _external(registry: Registry) -> list[list[str]]:
+    """A row for each adapter of a checkpoint."""
+    rows = []
+    for name, found in sorted(registry.found.items()):
+        kind = found.strategy
+        if issubclass(kind, FromCheckpoint):
+            paid = ", ".join(sorted(field.value for field in kind.trained_with)) or "none"
+            seen = ", ".join(kind.trained_on) or "no ECG"
+            rows.append([name, found.strategy.title, seen, paid, kind.checkpoint])
+    return rows

@@ -1,15 +1,18 @@
-"""Where a suite's corpora come from: a folder given with --data, or the simulator; prepared once, then cached."""
+"""Where a suite's corpora come from: a folder given with --data, a user's own, or the simulator; prepared once, then
+cached."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.data.chapman import ChapmanReader
 from bench.data.check import detect_reader
 from bench.data.cinc2021 import CincReader
 from bench.data.corpus import CorpusError, PreparedCorpus, Reader
+from bench.data.folder import FolderReader
 from bench.data.prepare import prepare
 from bench.data.ptbxl import PtbxlReader
+from bench.run.own_corpus import assert_judgeable
 from bench.run.parameters import params_of
 from bench.run.plan import corpus_id
 from bench.run.registry import Registry
@@ -31,12 +34,14 @@ class Shelf:
         home: our own folder for simulated and prepared corpora.
         data: a folder with real corpora: the corpus itself, or one sub-folder a corpus.
         records: size of a simulated cohort.
+        own: folders of the user's own corpora, by name.
     """
 
     home: Path
     data: Path | None = None
     records: int = 1500
     workers: int | None = None
+    own: Mapping[str, Path] = field(default_factory=dict)
 
     def folder(self, name: str) -> Path:
         """Where a corpus lies on disk, simulating it first where its name ends in -sim.
@@ -44,6 +49,8 @@ class Shelf:
         Raises:
             CorpusError: a real corpus without --data, or none of that layout there.
         """
+        if name in self.own:
+            return self.own[name]
         if name.endswith("-sim"):
             return self.home / "simulated" / f"{name}-{self.records}"
         if self.data is None:
@@ -55,6 +62,8 @@ class Shelf:
 
     def reader(self, name: str, folder: Path, rate: int) -> Reader:
         """The reader of a corpus by name; `folder` and unknown names go by what lies in the folder."""
+        if name in self.own:
+            return FolderReader(name, kind="own corpus")
         base = name.removesuffix("-sim")
         if base == "chapman":
             return ChapmanReader()
@@ -116,6 +125,8 @@ def gather_corpora(
                 if name not in corpora:
                     corpora[name] = shelf.prepared(use.corpus, spec.rate, spec.band, report)
                     done[name] = frozenset()
+                    if use.corpus in shelf.own:
+                        assert_judgeable(corpora[name], use)
                 fields = read - done[name]
                 corpora[name] = _measured(corpora[name], fields, shelf, report)
                 done[name] |= fields

@@ -20,6 +20,7 @@ from bench.run.cell import (
     StrategySpec,
     Subset,
 )
+from bench.run.exposure import Exposure, assert_input, exposure
 from bench.run.ground import Ground, rows_hash
 from bench.run.parameters import params_of
 from bench.run.planned import Plan
@@ -34,11 +35,16 @@ from bench.train.strategy import Draw, Field, Prototypes, Strategy
 
 @dataclass(frozen=True)
 class At:
-    """Where on the axes of a suite a cell stands."""
+    """Where on the axes of a suite a cell stands.
+
+    Attributes:
+        subset_index: seed index of the label subset, where it is not the fit's.
+    """
 
     lead_set: str
     seed_index: int
     fraction: float
+    subset_index: int | None = None
 
 
 class CellMaker:
@@ -74,7 +80,9 @@ class CellMaker:
         """Fields that an entry's fit, and the fits it starts from, are paid for."""
         kind = self.found(entry).strategy
         inherited = (self.needs(entries[label], entries) for label in entry.starts_from)
-        return kind.needs_with(self.params(entry, kind)).union(*inherited)
+        known = self.exposure(entry, entries)
+        paid = known.paid_for if known else frozenset[Field]()
+        return kind.needs_with(self.params(entry, kind)).union(paid, *inherited)
 
     def params(self, entry: Entry, kind: type[Strategy]) -> Any:
         """An entry's parameters: defaults, recipe, its own."""
@@ -86,7 +94,13 @@ class CellMaker:
 
     def overlaps(self, entry: Entry, entries: dict[str, Entry]) -> bool:
         """Has anything that an entry rests on seen the ECGs of validation and test?"""
-        return entry.overlap or any(self.overlaps(entries[label], entries) for label in entry.starts_from)
+        known = self.exposure(entry, entries)
+        inherited = any(self.overlaps(entries[label], entries) for label in entry.starts_from)
+        return entry.overlap or inherited or (known is not None and known.overlap)
+
+    def exposure(self, entry: Entry, entries: dict[str, Entry]) -> Exposure | None:
+        """What external checkpoints that an entry rests on have seen; None: there are none."""
+        return exposure(entry, entries, self.registry, self.corpus.name, self.use.split)
 
     def fit(
         self,
@@ -104,6 +118,7 @@ class CellMaker:
         """
         found = self.found(entry)
         kind, suite = found.strategy, self.suite
+        assert_input(entry, kind, suite.input)
         parents = self._parents(entry, kind, entries, at, source, judge)
         params = self.params(entry, kind)
         needs = kind.needs_with(params)
@@ -212,7 +227,8 @@ class CellMaker:
         return source.fit(entry, entries, replace(at, fraction=1.0), judge=self.ground)
 
     def _subset(self, entry: Entry, at: At) -> tuple[Rows, Subset]:
-        return self.ground.subset(at.fraction, at.seed_index, self.fractions_by(entry), at.lead_set)
+        index = at.seed_index if at.subset_index is None else at.subset_index
+        return self.ground.subset(at.fraction, index, self.fractions_by(entry), at.lead_set)
 
     def _trained_on(
         self, entry: Entry, needs: frozenset[Field], rows: Rows, judge: Ground | None, lead_set_name: str

@@ -1,5 +1,6 @@
 """From suites to a plan: validate, audit, expand, link. Pure: the same suites and corpora, the same keys."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,9 +13,10 @@ from bench.run.ground import Ground
 from bench.run.parameters import changes_of
 from bench.run.planned import Plan, Row
 from bench.run.proof import refuse_leaks
+from bench.run.protocol import protocol_of
 from bench.run.registry import Registry
 from bench.run.suite import CorpusUse, Entry, Suite, SuiteError
-from bench.train.strategy import Classifier, Strategy
+from bench.train.strategy import Classifier, Field, Strategy
 
 __all__ = ["Plan", "Row", "corpus_id", "make_plan"]
 
@@ -63,7 +65,8 @@ class _Makers:
             sources = [corpora.index(name) for name in self.suite.corpora[place].sources]
             cells = self._maker(entry, place, variant)
             others = [self._maker(entry, source, variant) for source in sources]
-            self._expansions[key] = _Expansion(cells, others)
+            protocol = protocol_of(self.suite, self.suite.corpora[place], cells.split.fingerprint)
+            self._expansions[key] = _Expansion(cells, others, protocol)
         return self._expansions[key]
 
     def _maker(self, entry: Entry, place: int, variant: dict[str, Any]) -> CellMaker:
@@ -129,6 +132,7 @@ def _refuse_twins(plan: Plan) -> None:
             row.seed_index,
             row.grouping,
             row.noise,
+            row.crossed,
         )
         if place in seen:
             raise SuiteError(
@@ -147,18 +151,19 @@ def corpus_id(suite: Suite, use: CorpusUse) -> str:
 
 @dataclass(frozen=True)
 class _Evaluation:
-    """What is evaluated of an entry: a grouping, or scores, clean or under noise."""
+    """What is evaluated of an entry: a grouping, or scores, clean or under noise, or with another seed's labels."""
 
     fraction: float
     grouping: str = ""
     noise: int = 0
+    subset_index: int | None = None
 
 
 class _Expansion:
     """The rows of one suite on one corpus, pre-trained there or on one of its sources."""
 
-    def __init__(self, cells: CellMaker, sources: list[CellMaker]) -> None:
-        self.cells, self.plan, self.sources = cells, cells.plan, sources
+    def __init__(self, cells: CellMaker, sources: list[CellMaker], protocol: str) -> None:
+        self.cells, self.plan, self.sources, self.protocol = cells, cells.plan, sources, protocol
         self.suite, self.use, self.corpus = cells.suite, cells.use, cells.corpus
         self.entries = {entry.label: entry for entry in self.suite.entries}
 
@@ -168,8 +173,8 @@ class _Expansion:
             for trained in self.suite.trained_on(entry):
                 for evaluated in self.suite.evaluated_on(entry, trained):
                     for seed_index in range(self.suite.seeds):
-                        for what in self._evaluations(entry, source):
-                            at = At(trained, seed_index, what.fraction)
+                        for what in self._evaluations(entry, source, seed_index):
+                            at = At(trained, seed_index, what.fraction, what.subset_index)
                             self._row(entry, source, at, evaluated, what)
 
     def _sources(self, entry: Entry) -> list[CellMaker | None]:
@@ -193,17 +198,28 @@ class _Expansion:
                     f" {what}; an encoder of one cannot be evaluated on the other"
                 )
 
-    def _evaluations(self, entry: Entry, source: CellMaker | None) -> Iterator[_Evaluation]:
+    def _evaluations(self, entry: Entry, source: CellMaker | None, seed_index: int) -> Iterator[_Evaluation]:
         fractions = entry.fractions or self.suite.label_fractions
         if self.suite.scores:
             yield from (_Evaluation(fraction) for fraction in fractions)
         if source is not None:
             return
+        yield from self._crossed(entry, fractions, seed_index)
         classifies = issubclass(self.cells.found(entry).strategy, Classifier)
         if self.suite.scores and classifies and entry.noise:
             yield from (_Evaluation(max(fractions), noise=level) for level in self.suite.noise_levels)
         groupings = self.suite.groupings if entry.groupings is None else entry.groupings
         yield from (_Evaluation(max(fractions), grouping) for grouping in groupings)
+
+    def _crossed(self, entry: Entry, fractions: Iterable[float], seed_index: int) -> Iterator[_Evaluation]:
+        """The fit of one seed with the label subsets of all others, where it has seen none itself."""
+        kind = self.cells.found(entry).strategy
+        label_free = Field.LABELS not in self.cells.needs(entry, self.entries)
+        if not (self.suite.scores and label_free and kind.trained):
+            return
+        for fraction in (f for f in fractions if f in self.suite.crossed_fractions):
+            others = (index for index in range(self.suite.seeds) if index != seed_index)
+            yield from (_Evaluation(fraction, subset_index=index) for index in others)
 
     def _row(self, entry: Entry, source: CellMaker | None, at: At, evaluated: str, what: _Evaluation) -> None:
         described = self._described(entry, source, at, evaluated, what)
@@ -233,6 +249,9 @@ class _Expansion:
         cells, found = self.cells, self.cells.found(entry)
         kind, overlap = found.strategy, self.cells.overlaps(entry, self.entries)
         by, elsewhere = cells.fractions_by(entry), source.corpus.name if source else ""
+        outside = cells.exposure(entry, self.entries)
+        trained_on = elsewhere or ", ".join(outside.corpora if outside else ())
+        origin = outside.origin if outside else "transfer" if source else found.kind
         return Row(
             suite=self.suite.name,
             scale=self.suite.scale,
@@ -243,8 +262,8 @@ class _Expansion:
             kind=self.corpus.tasks[self.use.task].kind,
             label=entry.label,
             strategy=entry.strategy,
-            strategy_title=_marked(_title(entry, kind), elsewhere, overlap),
-            origin="overlap" if overlap else "transfer" if source else found.kind,
+            strategy_title=_marked(_title(entry, kind), trained_on, overlap),
+            origin="overlap" if overlap else origin,
             recipe=entry.recipe or "",
             needs=tuple(sorted(f.value for f in cells.needs(entry, self.entries))),
             needs_at_test=tuple(sorted(f.value for f in cells.needs_at_test(entry))),
@@ -265,6 +284,9 @@ class _Expansion:
             noise=what.noise,
             fractions_by=by,
             own_encoder=self._own_encoder(entry),
+            protocol=self.protocol,
+            crossed=-1 if what.subset_index is None else what.subset_index,
+            params=json.dumps(cells.params(entry, kind).model_dump(mode="json"), sort_keys=True),
         )
 
     def _readout(self, entry: Entry, source: CellMaker | None) -> str:
@@ -281,6 +303,8 @@ class _Expansion:
 
     def _own_encoder(self, entry: Entry) -> str:
         """That of an entry with all its arguments, where it is not the suite's."""
+        if self.cells.exposure(entry, self.entries):
+            return "external"
         own = self.cells.encoder(entry, self.entries)
         return "" if own == self.suite.encoder else _named(own, own.arguments)
 
@@ -301,6 +325,8 @@ class _Expansion:
         ):
             told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in changes.items())
             lines += [f"{what}: {told}."] * bool(told)
+        outside = self.cells.exposure(entry, self.entries)
+        lines += outside.told if outside else ()
         for label in dict.fromkeys(entry.starts_from):
             other = self.entries[label]
             lines.append(f"Starts from the fit of {_title(other, self.cells.found(other).strategy)}.")

@@ -22,6 +22,9 @@ class Row:
         noise: level of physiological noise added to the test windows; 0: none.
         fractions_by: what label fractions are shares of.
         own_encoder: the row's, with its arguments, where it is not the suite's, which `encoder` names.
+        protocol: hash of how it is judged (`protocol_of`).
+        crossed: seed index of the label subset, where it is read out with another than its own seed's; else -1.
+        params: of the strategy, as canonical JSON.
     """
 
     suite: str
@@ -58,6 +61,9 @@ class Row:
     noise: int = 0
     fractions_by: str = "patients"
     own_encoder: str = ""
+    protocol: str = ""
+    crossed: int = -1
+    params: str = ""
 
 
 @dataclass

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 from bench.nn.encoder import Encoder
+from bench.train.external import FromCheckpoint
 from bench.train.strategy import Field, Strategy
 
 PACKAGES = ("bench", "strategies", "baselines")
@@ -22,10 +23,15 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Source:
-    """A strategy file as text, so that a worker on another machine can load it: file name and content."""
+    """A strategy file as text, so that a worker on another machine can load it: file name and content.
+
+    Attributes:
+        folder: where the file lies, from which an adapter names its checkpoint.
+    """
 
     filename: str
     text: str
+    folder: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,7 @@ class Registry:
             if module_name:
                 module = importlib.import_module(module_name)
             else:
-                source = Source(path.name, path.read_text())
+                source = Source(path.name, path.read_text(), str(path.resolve().parent))
                 module = load_source(source)
             strategies = strategies_of(module)
             if not strategies:
@@ -120,6 +126,9 @@ def _assert_declared(strategy: type[Strategy]) -> None:
         raise ValueError(
             f"{strategy.name!r} trains on labelled records alone but does not declare Field.LABELS"
         )
+    reason = strategy.undeclared() if issubclass(strategy, FromCheckpoint) else None
+    if reason:
+        raise ValueError(reason)
 
 
 def strategies_of(module: ModuleType) -> list[type[Strategy]]:
@@ -137,9 +146,10 @@ def strategies_of(module: ModuleType) -> list[type[Strategy]]:
 @lru_cache(maxsize=64)
 def load_source(source: Source) -> ModuleType:
     """Execute a strategy file's text as a module of its own."""
-    name = f"leadboard_extra_{hashlib.sha256((source.filename + source.text).encode()).hexdigest()[:16]}"
+    told = f"{source.folder}/{source.filename}\n{source.text}"
+    name = f"leadboard_extra_{hashlib.sha256(told.encode()).hexdigest()[:16]}"
     module = ModuleType(name)
-    module.__file__ = source.filename
+    module.__file__ = str(Path(source.folder) / source.filename)
     sys.modules[name] = module
     try:
         exec(compile(source.text, source.filename, "exec"), vars(module))
@@ -177,8 +187,8 @@ def encoders() -> dict[str, type[Encoder]]:
 def code_hash(*modules: str, source: Source | None = None, alone: tuple[str, ...] = ()) -> str:
     """SHA-256 of the syntax trees, docstrings stripped, of modules and of all project modules they reach.
 
-    Comments, formatting, docstrings, titles, citations and deviations do not count; a file that nothing here
-    imports does not either. Modules `alone` count without what they import.
+    Comments, formatting, docstrings, titles, citations, deviations and what an external checkpoint is said to have seen
+    do not count; a file that nothing here imports does not either. Modules `alone` count without what they import.
     """
     trees = {module: _tree_text(module) for module in {*_reach(modules, source), *alone}}
     digest = hashlib.sha256()
@@ -264,10 +274,13 @@ def _is_text(node: ast.stmt) -> bool:
 
 
 def _is_wording(node: ast.stmt) -> bool:
-    """A class attribute that only tables read."""
+    """A class attribute that only tables read, or that names a file whose content another one tells."""
     targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-    return any(isinstance(t, ast.Name) and t.id in ("title", "paper", "deviations") for t in targets)
+    return any(isinstance(t, ast.Name) and t.id in _WORDING for t in targets)
 
+
+_WORDING = {"title", "paper", "deviations", "checkpoint", "trained_on", "trained_on_parts", "trained_with"}
+"""Of any strategy, and of an adapter, whose `sha256` tells the checkpoint."""
 
 _STAGES = {
     "fit": "bench.train.build",

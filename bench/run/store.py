@@ -1,7 +1,8 @@
 """The store: one directory a finished cell, written aside and renamed, so it exists only if complete.
 
 Layout: cells/ab/<key>/ (cell.json, provenance.json and the stage's files), failed/<key>.json (the last failure),
-views/<key>/ (metrics cached by result and metric version). Deleting views/ or failed/ loses nothing.
+views/<key>/ (metrics cached by result and metric version), notes/ab/<key>/ (what a cell that was made elsewhere says of
+itself, without its weights: enough for a report). Deleting views/ or failed/ loses nothing.
 """
 
 import hashlib
@@ -39,18 +40,38 @@ class Store:
         """Is this cell finished?"""
         return (self.folder(key) / _MANIFEST).is_file()
 
+    def describes(self, key: str) -> bool:
+        """Does a report find what this cell says of itself, finished here or noted?"""
+        return self.has(key) or (self._note(key) / _MANIFEST).is_file()
+
+    def note(self, key: str, files: Payload) -> None:
+        """Keep what a cell made elsewhere says of itself; it does not count as finished.
+
+        Raises:
+            StoreError: the disk is full or not writable; nothing half-written remains.
+        """
+        self._place(self._note(key), files)
+
+    def notes(self) -> Iterator[str]:
+        """Every noted cell."""
+        return (path.parent.name for path in sorted(self.root.glob(f"notes/??/[!.]*/{_MANIFEST}")))
+
+    def _note(self, key: str) -> Path:
+        return self.root / "notes" / key[:2] / key
+
     def keys(self) -> Iterator[str]:
         """Every finished cell."""
         return (path.parent.name for path in sorted(self.root.glob(f"cells/??/[!.]*/{_MANIFEST}")))
 
     def read(self, key: str, name: str) -> bytes:
-        """One file of a finished cell.
+        """One file of a finished or noted cell.
 
         Raises:
-            StoreError: the cell is not finished or has no such file.
+            StoreError: the cell is neither or has no such file.
         """
+        folder = self.folder(key) if self.has(key) else self._note(key)
         try:
-            return (self.folder(key) / name).read_bytes()
+            return (folder / name).read_bytes()
         except FileNotFoundError:
             raise StoreError(f"the store {self.root} has no {name} of cell {key[:12]}") from None
 
@@ -78,8 +99,12 @@ class Store:
         Raises:
             StoreError: the disk is full or not writable; nothing half-written remains.
         """
-        target = self.folder(key)
-        aside = target.parent / f".{key}.{uuid.uuid4().hex[:8]}"
+        self._place(self.folder(key), files)
+        (self.root / "failed" / f"{key}.json").unlink(missing_ok=True)
+
+    def _place(self, target: Path, files: Payload) -> None:
+        """Write a folder aside and rename it; one that is whole already stays."""
+        aside = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}"
         try:
             aside.mkdir(parents=True)
             manifest = json.dumps({name: len(content) for name, content in files.items()}).encode()
@@ -91,14 +116,13 @@ class Store:
             try:
                 aside.rename(target)
             except OSError:
-                if not self.has(key):
+                if not (target / _MANIFEST).is_file():
                     shutil.rmtree(target, ignore_errors=True)
                     aside.rename(target)
         except OSError as error:
             raise StoreError(f"cannot write to the store {self.root}: {error.strerror or error}") from error
         finally:
             shutil.rmtree(aside, ignore_errors=True)
-        (self.root / "failed" / f"{key}.json").unlink(missing_ok=True)
 
     def fail(self, key: str, status: str, error: str, trace: str) -> None:
         """Remember the last failure of a cell; a later success removes it."""
@@ -132,7 +156,10 @@ class Store:
         """
         limit = time.time() - older_than
         leftovers = [
-            path for path in self.root.glob("cells/??/.*") if path.is_dir() and path.stat().st_mtime < limit
+            path
+            for place in ("cells", "notes")
+            for path in self.root.glob(f"{place}/??/.*")
+            if path.is_dir() and path.stat().st_mtime < limit
         ]
         for path in leftovers:
             shutil.rmtree(path, ignore_errors=True)

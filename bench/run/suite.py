@@ -44,6 +44,8 @@ class Suite(Frozen):
         encoders: in place of the suite's, for single entries by label; what starts from an entry has its encoder.
         encoder_variants: arguments of the encoder, everything runs with each set of them; none: as it is.
         label_fractions: shares of the training part whose labels are visible; fractions_by: shares of what.
+        crossed_fractions: label fractions at which the fits of label-free strategies are read out with the label subset
+            of every seed, so that what the subset's draw and what the initialisation do to a score can be told apart.
         noise_levels: of physiological noise under which classifiers are also tested, at their largest fraction.
         leave_out: labels of entries that are not run at this scale.
         scores: score the downstream classes by each strategy's read-out.
@@ -71,6 +73,7 @@ class Suite(Frozen):
     eval_lead_sets: tuple[str, ...] = ()
     label_fractions: tuple[float, ...] = Field(default=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0), min_length=1)
     fractions_by: FractionsBy = "patients"
+    crossed_fractions: tuple[float, ...] = ()
     noise_levels: tuple[int, ...] = ()
     leave_out: tuple[str, ...] = ()
     scores: bool = True

@@ -32,7 +32,7 @@ from bench.evaluate.group import (
 from bench.evaluate.predict import Judged, predict_from_classifier, predict_from_embeddings
 from bench.evaluate.result import Result
 from bench.run.cell import AnyCell, EmbedCell, FitCell, GroupCell, PredictCell
-from bench.run.provenance import cell_provenance
+from bench.run.provenance import cell_provenance, start_measuring
 from bench.run.registry import Source, encoders, load_strategy, stage_code, strategy_code
 from bench.run.status import Status
 from bench.run.store import Payload
@@ -79,7 +79,7 @@ class Outcome:
 
 def run_job(job: Job, parents: Mapping[str, Payload]) -> Outcome:
     """Do one cell's work; never raises."""
-    started = time.perf_counter()
+    started, memory = time.perf_counter(), start_measuring(job.device)
     try:
         keep_memory()
         _assert_code(job)
@@ -95,7 +95,9 @@ def run_job(job: Job, parents: Mapping[str, Payload]) -> Outcome:
         line = str(error) if plain else f"{type(error).__name__}: {error}"
         return Outcome(Status.FAILED, {}, line.splitlines()[0] if line else "", traceback.format_exc())
     files["cell.json"] = _json(job.cell.model_dump(mode="json"))
-    files["provenance.json"] = _json(cell_provenance(job.device, time.perf_counter() - started) | timings)
+    files["provenance.json"] = _json(
+        cell_provenance(job.device, time.perf_counter() - started, memory) | timings
+    )
     return Outcome(Status.DONE, files)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from bench.data.corpus import CorpusError, PreparedCorpus
-from bench.data.leads import lead_set
+from bench.data.leads import LEAD_SETS, lead_set
 from bench.data.measured import databases
 from bench.nn.encoder import Encoder
 from bench.train.budget import Budget, InputSpec
@@ -110,6 +110,7 @@ def make_info(
         counts=counts or (0, 0, 0),
         edges=edges or (),
         databases=databases(corpus) if Field.DATABASE in kind.needs_with(params) else (),
+        lead_names=LEAD_SETS[lead_set_name],
     )
 
 
@@ -237,6 +238,7 @@ def finish(fit: Fit) -> Fitted:
         "epochs": fit.epoch + 1,
         "views": fit.tally.views,
         "lead_samples": fit.tally.lead_samples,
+        "flops": fit.tally.flops,
         "parameters": count_parameters(fit.strategy),
     }
     return Fitted(fit.strategy.eval(), facts, pd.DataFrame(fit.health))

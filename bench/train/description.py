@@ -37,6 +37,7 @@ class Info(BaseModel):
         counts: number of classes, sexes and age bins; given to strategies that look for groups, else zeros.
         edges: ages in years between the age bins; given to those of them that declare demographics.
         databases: source databases of the corpus, sorted; given to strategies that declare them.
+        lead_names: leads of the lead set, in the order of its channels.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,6 +54,7 @@ class Info(BaseModel):
     counts: tuple[int, int, int] = (0, 0, 0)
     edges: tuple[float, ...] = ()
     databases: tuple[str, ...] = ()
+    lead_names: tuple[str, ...] = ()
 
     def grid(self) -> AttributeGrid:
         """The attribute sets of the training set.

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bench.nn.encoder import Encoder
 from bench.train.budget import Budget
+from bench.train.flops import FlopCounter
 from bench.train.health import effective_rank, spread
 from bench.train.inputs import TrainingSet
 from bench.train.optim import build_optimiser, freeze_others, phase_bounds, rate_factor, set_rate
@@ -41,10 +42,16 @@ class Seeds:
 
 @dataclass
 class Tally:
-    """What a fit used: views and lead-samples (lead x sample values) through the encoder."""
+    """What a fit used.
+
+    Attributes:
+        views, lead_samples: (lead x sample values) through the encoder.
+        flops: of all steps: those of the first step of each phase, times the phase's steps.
+    """
 
     views: int = 0
     lead_samples: int = 0
+    flops: int = 0
 
 
 @dataclass
@@ -88,7 +95,8 @@ class Fit:
         self.health: list[dict[str, float]] = []
         self._seen: Tensor | None = None
         self._counting = False
-        self._phase, self._phase_index = None, -1
+        self._phase_index = -1
+        self._step_flops: dict[int, int] = {}
         self._dropout_state: list[Tensor] | None = None
         with random_state(self.device, seeds.seed("dropout")) as keep:
             use_precision(strategy, precision, self.device)
@@ -123,14 +131,16 @@ class Fit:
         step = Step(self.done, self.budget.steps, self.epoch, self._phase_index)
         batch = self.data.draw(index, self.order)
         self.strategy.on_step_start(step)
-        self._counting = True
-        loss = self.loss(self.data, batch, step, self.views)
-        self._counting = False
-        if not torch.isfinite(loss.total.detach()):
-            raise Diverged(
-                f"loss is {float(loss.total.detach())} at step {self.done}; lower the learning rate"
-            )
-        loss.total.backward()
+        with self._measured_once():
+            self._counting = True
+            loss = self.loss(self.data, batch, step, self.views)
+            self._counting = False
+            if not torch.isfinite(loss.total.detach()):
+                raise Diverged(
+                    f"loss is {float(loss.total.detach())} at step {self.done}; lower the learning rate"
+                )
+            loss.total.backward()
+        self.tally.flops += self._step_flops[self._phase_index]
         start = self._bounds[self._phase_index - 1] if self._phase_index else 0
         set_rate(self.optimiser, rate_factor(self.done, start, self._bounds[self._phase_index], self.budget))
         self.optimiser.step()
@@ -139,6 +149,16 @@ class Fit:
         self._record(loss, step)
         self.done += 1
         self._select()
+
+    @contextmanager
+    def _measured_once(self) -> Iterator[None]:
+        """Count the operations of a phase's first step; the others are taken to cost the same."""
+        if self._phase_index in self._step_flops:
+            yield
+            return
+        with FlopCounter() as counter:
+            yield
+        self._step_flops[self._phase_index] = counter.total
 
     def loss(self, data: TrainingSet, batch: Batch, step: Step, generator: torch.Generator) -> Loss:
         """The strategy's loss of a batch of `data` in millivolts: views, scaling, loss."""
@@ -279,7 +299,9 @@ class Fit:
             "optimiser": copy.deepcopy(self.optimiser.state_dict()) if self._phase_index >= 0 else None,
             "generators": [self.order.get_state(), self.views.get_state(), *(self._dropout_state or [])],
             "permutation": self.permutation.clone(),
-            "counters": [self.done, self.epoch, self.position, self.tally.views, self.tally.lead_samples],
+            "counters": [self.done, self.epoch, self.position],
+            "tally": vars(self.tally).copy(),
+            "step_flops": dict(self._step_flops),
             "health": list(self.health),
             "selection": vars(self.selection).copy(),
         }
@@ -287,8 +309,8 @@ class Fit:
     def restore(self, state: dict[str, Any]) -> "Fit":
         """Continue from `state()`."""
         self.strategy.load_state_dict(state["strategy"])
-        self.done, self.epoch, self.position, views, lead_samples = state["counters"]
-        self.tally = Tally(views, lead_samples)
+        self.done, self.epoch, self.position = state["counters"]
+        self.tally, self._step_flops = Tally(**state["tally"]), dict(state["step_flops"])
         self.permutation = state["permutation"]
         self.health, self.selection = list(state["health"]), _Selection(**state["selection"])
         order, views_state, *self._dropout_state = state["generators"]

@@ -19,6 +19,7 @@ from bench.nn.encoder import Encoder
 from bench.nn.heads import projector
 from bench.nn.losses import multi_positive_nt_xent
 from bench.train.description import Draw, Info
+from bench.train.external import FromCheckpoint
 from bench.train.fields import Field, Fields, HasFields, UndeclaredField
 from bench.train.prototypes import GROUPED, Attribute, AttributeGrid, GroupParams, Prototypes
 
@@ -32,6 +33,7 @@ __all__ = [
     "Classifier",
     "Draw",
     "Encoder",
+    "External",
     "Field",
     "Fields",
     "GroupParams",
@@ -334,6 +336,10 @@ class Classifier(Strategy):
     def logits(self, batch: Batch) -> Tensor:
         """(B, K) logits of scaled instances."""
         raise TypeError(f"{type(self).__name__} declares itself a Classifier but does not define `logits`")
+
+
+class External(FromCheckpoint, Strategy):
+    """A network with published weights, frozen: see `bench.train.external`."""
 
 
 def matching(ids: Tensor, views: Views) -> Tensor:

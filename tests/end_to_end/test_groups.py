@@ -31,7 +31,7 @@ def test_a_run_writes_every_table_and_says_what_is_missing(ran):
     assert "failed" not in output
     files = {path.name for path in suite_folder(folder).rglob("*") if path.is_file()}
     assert {f"{name}.{form}" for name in TABLES for form in ("csv", "md", "tex")} <= files
-    assert {"groups.csv", "board.html", "retrieval.csv", "clustering_class.csv"} <= files
+    assert {"groups.csv", "board.json", "retrieval.csv", "clustering_class.csv"} <= files
     table = pd.read_csv(suite_folder(folder) / "chapman-sim" / "table1a.csv")
     published = table.set_index("row")["class_acc_published"].dropna()
     assert published.to_dict() == {
@@ -39,7 +39,7 @@ def test_a_run_writes_every_table_and_says_what_is_missing(ran):
         **{"KM CROCS": 73.4, "TP CROCS": 80.3, "CP CROCS": 90.3},
     }
     assert table["simulated"].all()
-    page = (suite_folder(folder) / "board.html").read_text()
+    page = (suite_folder(folder) / "board.json").read_text()
     assert "SIMULATED" in page and "not run yet" in page
 
 

@@ -44,16 +44,17 @@ def entries(suite):
 )
 def test_a_run_writes_every_table_and_figure(ran, suite, corpus, tables, figures):
     folder = written(ran[0], suite)
-    common = {"board", "cost", "classes", "comparisons", "from_scratch", "methods", "no_result"}
+    common = {"board", "cost", "cost_frontier", "classes", "comparisons", "from_scratch", "health", "methods"}
+    common |= {"no_result"}
     found = {path.name for path in (folder / corpus).iterdir()}
     assert found == {f"{name}.{form}" for name in tables | common for form in ("csv", "md", "tex")}
-    pages = {"board.html", "cells.csv", "files.txt", "provenance.json"} | (
+    pages = {"board.json", "cells.csv", "files.txt", "provenance.json"} | (
         {"noise.csv"} if figures else set()
     )
     assert {path.name for path in folder.iterdir() if path.is_file()} == pages | {
         f"{name}.{form}" for name in figures for form in ("svg", "png")
     }
-    text = (folder / "board.html").read_text()
+    text = (folder / "board.json").read_text()
     assert "SIMULATED" in text and corpus in text
 
 

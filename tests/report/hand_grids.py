@@ -153,10 +153,10 @@ def transferred(bench: Bench, label: str, source: PreparedCorpus, steps: int = 7
     fine = fit.model_copy(update={"parents": {"init": first.key()}, "task": "rhythm"})
     judged = job.cell.model_copy(update={"parents": {"fit": fine.key()}})
     bench.plan.jobs |= {cell.key(): replace(job, cell=cell) for cell in (first, fine, judged)}
-    took = {"steps": steps, "views": 1, "lead_samples": 1, "parameters": {"encoder": 1}}
+    took = {"steps": steps, "views": 1, "lead_samples": 1, "flops": 1, "parameters": {"encoder": 1}}
     content = {
         "fit.json": {"cell": first.model_dump(mode="json"), **took},
-        "provenance.json": {"seconds": 1.0},
+        "provenance.json": {"seconds": 1.0, "peak_memory_mib": 1.0},
     }
     bench.store.commit(first.key(), {name: json.dumps(value).encode() for name, value in content.items()})
     bench.plan.corpora[f"{source.name}@50"] = source

@@ -49,7 +49,7 @@ def test_class_metrics_are_listed_once(bench):
 
 def test_cost_is_that_of_the_fit_and_of_the_fits_it_started_from(bench):
     start, row = bench.add("simclr"), bench.add("finetune")
-    bench.finish(start, bench.noisy(2.0, seed=1), seconds=30.0, steps=100, views=1000)
+    bench.finish(start, bench.noisy(2.0, seed=1), seconds=30.0, steps=100, views=1000, peak_memory_mib=700.0)
     cell = bench.plan.jobs[row.fit_key].cell.model_copy(update={"parents": {"init": start.fit_key}})
     bench.plan.jobs[row.fit_key] = _job(bench, row.fit_key, cell)
     bench.finish(row, bench.noisy(2.0, seed=2), seconds=5.0, steps=20, views=64)
@@ -57,6 +57,8 @@ def test_cost_is_that_of_the_fit_and_of_the_fits_it_started_from(bench):
                  metric="macro_auroc")  # fmt: skip
     assert (found["seconds"], found["steps"], found["views"]) == (35.0, 120, 1064)
     assert found["lead_samples"] == 1_064_000
+    assert found["flops"] == 7 * 1064
+    assert found["peak_memory_mib"] == 700.0  # the most that one of the two held, not their sum
     assert found["parameters"] == 8_803_072
 
 

@@ -1,5 +1,6 @@
 import csv
 import io
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -201,12 +202,12 @@ def test_the_report_of_a_suite_without_scores_is_whole_and_repeats_itself(bench,
     found = {path.relative_to(tmp_path / "one/simulated/quick/board").as_posix(): path for path in files}
     tables = ("clustering_class", "retrieval", "no_result", "methods", "cost")
     assert {f"tiny-sim/{name}.{form}" for name in tables for form in ("csv", "md", "tex")} <= set(found)
-    assert {"board.html", "groups.csv", "provenance.json"} <= set(found) and "cells.csv" not in found
-    page = found["board.html"].read_text()
-    full, _, folded = page.partition("<details")
-    assert "Groups against class" in full and "Retrieval, test part:" in full
-    assert "<summary>Retrieval, validation part</summary>" in folded
-    assert "<summary>Groups against sex</summary>" in folded and "a &lt; b &amp; c" in folded
+    assert {"board.json", "groups.csv", "provenance.json"} <= set(found) and "cells.csv" not in found
+    (section,) = json.loads(found["board.json"].read_text())["sections"]
+    headings = {where: [table["heading"] for table in section[where]] for where in ("tables", "details")}
+    assert headings["tables"] == ["Groups against class", "Retrieval, test part"]
+    assert {"Retrieval, validation part", "Groups against sex"} <= set(headings["details"])
+    assert "a < b & c" in found["board.json"].read_text()
     rows = list(csv.DictReader(io.StringIO(found["groups.csv"].read_text())))
     rates = [name for name in rows[0] if name.startswith("precision_at") and name.endswith("/1")]
     assert rates == ["precision_at_1/1", "precision_at_5/1", "precision_at_10/1"]
@@ -233,7 +234,8 @@ def test_the_board_has_a_column_for_each_grouping(tmp_path):
     board = files["board.md"].read_text()
     assert "k-means Acc" in board and "P@5, 2 of 3" in board
     assert {"cells.csv", "groups.csv", "clustering_class.csv", "retrieval_patients.tex"} <= set(files)
-    assert "Groups against class" in files["board.html"].read_text().partition("<details")[2]
+    (section,) = json.loads(files["board.json"].read_text())["sections"]
+    assert "Groups against class" in [table["heading"] for table in section["details"]]
     assert ",Sex," in files["no_result.csv"].read_text()
     assert f"over the {n} test records of exactly one class" in board and "majority class 50.0" in board
     assert f"of 8 attribute sets those whose mean embedding has at least one of {n} test records" in board

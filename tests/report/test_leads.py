@@ -159,9 +159,9 @@ def test_caption_says_what_is_compared(table):
 
 def test_csv_names_columns_by_lead_set(table):
     rows = list(csv.DictReader(io.StringIO(to_csv(table))))
-    assert list(rows[0])[:14] == [
-        "suite", "scale", "corpus", "simulated", "task", "split", "encoder", "block", "label", "title", "source",
-        "lead_set", "fraction", "all-12_macro_auroc",
+    assert list(rows[0])[:15] == [
+        "suite", "scale", "corpus", "simulated", "task", "split", "protocol", "encoder", "block", "label", "title",
+        "source", "lead_set", "fraction", "all-12_macro_auroc",
     ]  # fmt: skip
     assert "eval_lead_set" not in rows[0]
     assert (rows[0]["lead_set"], rows[0][f"{SIX}_macro_auroc"], rows[1]["all-12_low"]) == (TWELVE, "0.75", "")

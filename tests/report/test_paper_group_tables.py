@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from bench.report.details import cost
+from bench.report.frame import COST_COLUMNS
 from bench.report.latex import to_latex
 from bench.report.layout import GroupLayout
 from bench.report.paper_group_tables import FLOORS, paper_group_tables
@@ -321,7 +322,7 @@ def test_ablations_have_no_published_columns_and_say_so(chapman):
 
 def test_cost_says_who_sees_another_share_of_the_labels():
     _, summary, suite = setup()
-    took = dict.fromkeys(("views", "lead_samples", "seconds", "parameters"), 1.0)
+    took = dict.fromkeys(COST_COLUMNS, 1.0)
     summary = replace(summary, entries=tuple(replace(entry, cost=took) for entry in summary.entries))
     assert (
         "100\u00a0% labels (10\u00a0% in CROCS, 10 % labels), mean over seeds." in cost(summary, suite).title

@@ -2,11 +2,12 @@ import csv
 import io
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bench.report.site import write_site
 from bench.report.words import CORPORA
 from bench.report.write import write_report
 from tests.report.hand_made import Bench, make_bench
@@ -33,10 +34,14 @@ def _read(files, name) -> str:
     return next(path for path in files if path.name == name).read_text()
 
 
+def _board(files) -> dict[str, Any]:
+    return dict(json.loads(_read(files, "board.json")))
+
+
 def test_layout_keeps_simulated_results_apart(files):
     names = {path.as_posix().partition("/results/")[2] for path in files}
     assert {
-        "simulated/quick/board/board.html",
+        "simulated/quick/board/board.json",
         "simulated/quick/board/cells.csv",
         "simulated/quick/board/provenance.json",
         "simulated/quick/board/label_efficiency.svg",
@@ -77,10 +82,11 @@ def test_cells_csv_tells_sources_and_fractions_apart(tmp_path):
     }
     assert {"macro_auroc_half", "macro_auroc_10", "records"} <= set(rows[0])
     assert {row["records"] for row in rows if row["part"] == "test"} == {str(len(bench.parts("rhythm").test))}
-    page = _read(files, "board.html")
-    assert "<dt>Noise levels</dt><dd>3</dd>" in page
-    assert "<dt>Encoder</dt><dd>resnet1d18 (dim 4 / 8, width 8)</dd>" in page
-    assert page.count("<figure>") == 2
+    content = _board(files)
+    facts = dict(content["suite"]["facts"])
+    assert facts["Noise levels"] == "3"
+    assert facts["Encoder"] == "resnet1d18 (dim 4 / 8, width 8)"
+    assert {"transfer", "noise_robustness"} <= {figure["name"] for figure in content["figures"]}
 
 
 def test_the_same_store_gives_the_same_bytes(bench, files, tmp_path):
@@ -90,46 +96,8 @@ def test_the_same_store_gives_the_same_bytes(bench, files, tmp_path):
 
 
 def test_nothing_of_a_title_becomes_markup(files):
-    page = _read(files, "board.html")
-    assert "<script" not in page
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
-    assert "&lt;b&gt;Every&lt;/b&gt;" in page
-    assert "a &lt;fast&gt; cpu" in page
-    assert "100% &lt;too&gt; few &amp; far" in page
     assert "<script" not in _read(files, "board.md")
     assert r"100\% \textless{}too\textgreater{} few \& far" in _read(files, "no_result.tex")
-
-
-class _Tags(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.links: list[str] = []
-
-    def handle_starttag(self, tag, attrs):
-        self.links += [value for name, value in attrs if name in ("src", "href")]
-        if tag not in ("meta", "img", "br", "link"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-
-def test_the_page_is_whole_and_needs_no_network(files):
-    page = _read(files, "board.html")
-    tags = _Tags()
-    tags.feed(page)
-    assert tags.open == []
-    assert all(link.startswith("data:") for link in tags.links)
-    assert "url(" not in page
-    assert page.count('<span class="badge">SIMULATED</span>') == 2
-    assert "<title>SIMULATED" in page
-
-
-def test_tables_scroll_inside_their_boxes(files):
-    page = _read(files, "board.html")
-    assert page.count("<table>") == len(re.findall(r'<div class="scroll"[^>]*>\s*<table>', page)) > 3
-    assert ".scroll { overflow-x: auto; max-width: 100%;" in page
 
 
 def test_the_page_names_corpora_and_own_fractions(tmp_path):
@@ -137,10 +105,11 @@ def test_the_page_names_corpora_and_own_fractions(tmp_path):
     bench = make_bench(tmp_path, name="goodviews", label_fractions=(1.0,), entries=entries)
     bench.finish(bench.add("simclr"), bench.noisy(2, 0))
     bench.finish(bench.add("few", 0.1), bench.noisy(2, 0))
-    page = _read(write_report(bench.plan, bench.store, tmp_path / "results", 50), "board.html")
-    assert "the published ones were, on Chapman" in page
-    assert "<dt>Label fractions</dt><dd>100\u00a0% (10\u00a0% alone: Few)</dd>" in page
-    assert "width 8 (rows that say so: another)" in page
+    content = _board(write_report(bench.plan, bench.store, tmp_path / "results", 50))
+    facts = dict(content["suite"]["facts"])
+    assert "the published ones were, on Chapman" in content["suite"]["notice"]
+    assert facts["Label fractions"] == "100\u00a0% (10\u00a0% alone: Few)"
+    assert "width 8 (rows that say so: another)" in facts["Encoder"]
     assert (CORPORA["ptbxl"], CORPORA["cinc2021"]) == ("PTB-XL", "the CinC 2021 Challenge")
 
 
@@ -186,9 +155,9 @@ def test_nothing_has_run_yet(tmp_path):
     bench = make_bench(tmp_path)
     bench.add("simclr", 0.1)
     bench.add("simclr", 1.0)
-    page = _read(write_report(bench.plan, bench.store, tmp_path / "results", 50), "board.html")
-    assert "nothing has run" in page
-    assert "missing" in page
+    content = _board(write_report(bench.plan, bench.store, tmp_path / "results", 50))
+    assert dict(content["suite"]["facts"])["Finished"] == "nothing has run"
+    assert content["rows"][0]["missing"][0]["status"] == "missing" and content["fits"] == {}
 
 
 def test_settings_of_one_corpus_get_folders_of_their_own(tmp_path):
@@ -215,12 +184,40 @@ def test_tables_of_settings_no_longer_reported_go_and_nothing_else_does(tmp_path
     assert (suite / "tiny-sim" / "board.csv").is_file()
 
 
-def test_the_page_has_the_figure_first_and_folds_the_cost(files):
-    page = _read(files, "board.html")
-    assert page.index("<figure>") < page.index("<table>")
-    assert "<details><summary>Cost of a fit at 100\u00a0% labels, mean over seeds</summary>" in page
-    assert "None of our numbers on this page was measured on real ECGs." in page
-    assert '<th scope="col">fit seconds' not in page.partition("<details>")[0]
+def test_the_page_is_told_everything_once_and_as_text(bench, files):
+    content = _board(files)
+    assert content["suite"]["title"] == "<b>Every</b> strategy"
+    assert content["suite"]["notice"].startswith("None of our numbers here was measured on real ECGs.")
+    assert [figure["name"] for figure in content["figures"]][:1] == ["cost_frontier"]
+    (section,) = content["sections"]
+    assert section["tables"][0]["name"] == "board"
+    assert {"cost", "methods", "no_result", "health"} & {table["name"] for table in section["details"]}
+    evil = next(row for row in content["rows"] if row["label"] == "evil")
+    assert evil["name"] == "<script>alert(1)</script>"
+    assert [score["fraction"] for score in evil["scores"]] == [0.1, 1.0]
+    assert {run["key"] for run in evil["runs"]} == {
+        bench.rows["evil", fraction, seed].key for fraction in (0.1, 1.0) for seed in range(2)
+    }
+    assert set(content["fits"]) >= {run["fit"] for run in evil["runs"]}
+    late = next(row for row in content["rows"] if row["label"] == "late")
+    assert (late["scores"], late["missing"][0]["reason"]) == ([], "100% <too> few & far")
+
+
+def test_scores_on_the_page_are_those_of_the_table(files):
+    content = _board(files)
+    table = next(csv.DictReader(io.StringIO(_read(files, "board.csv"))))
+    row = next(row for row in content["rows"] if row["label"] == table["label"])
+    score = row["scores"][-1]
+    for name, column in (("mean", "macro_auroc"), ("low", "low"), ("high", "high")):
+        assert score[name] == pytest.approx(float(table[column]), abs=1e-6)
+    assert score["seed_high"] >= score["mean"] >= score["seed_low"] and score["sd"] is None
+
+
+def test_the_page_is_one_file_of_all_suites(files):
+    results = files[0].parents[4]
+    page = write_site(results)
+    assert page == results / "board.html"
+    assert "<script>alert" not in page.read_text()
 
 
 def test_every_csv_has_label_and_title(files):

@@ -114,3 +114,16 @@ def test_sweeping_leaves_another_drivers_work_alone(tmp_path):
     assert store.sweep() == 0 and other.is_dir()
     os.utime(other, (0, 0))
     assert store.sweep() == 1 and not other.exists()
+
+
+def test_a_note_can_be_read_but_is_no_finished_cell(tmp_path):
+    store = Store(tmp_path)
+    assert not store.describes(KEY)
+    store.note(KEY, {"fit.json": b'{"steps": 3}'})
+    assert store.describes(KEY) and not store.has(KEY)
+    assert list(store.notes()) == [KEY] and list(store.keys()) == []
+    assert store.read_json(KEY, "fit.json") == {"steps": 3}
+    with pytest.raises(StoreError, match=r"has no state\.pt"):
+        store.read(KEY, "state.pt")
+    store.commit(KEY, {"fit.json": b'{"steps": 4}', "state.pt": b"x"})
+    assert store.read_json(KEY, "fit.json") == {"steps": 4} and store.has(KEY)

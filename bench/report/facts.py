@@ -1,74 +1,27 @@
-"""One self-contained HTML page: what was run, the tables, the figures, what has no result, and where it comes from.
+"""What a suite is and what was run of it, as lines of text for its page."""
 
-No script, no network. Everything that is not markup is escaped by the template engine.
-"""
-
-import base64
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from bench.data.leads import LEAD_SETS
-from bench.report.canvas import Figure
-from bench.report.inputs import band_of, input_line
+from bench.report.inputs import input_line
 from bench.report.layout import AnyLayout, GridLayout, Layout, SettingsLayout
 from bench.report.published import layouts
-from bench.report.table import Table
-from bench.report.words import CORPORA, budget_line, counted, encoder_arguments, own_encoders, percent
+from bench.report.words import CORPORA, budget_line, encoder_arguments, own_encoders, percent
 from bench.run.suite import Suite
 
 _OF_MORE = "each where the leads trained on have it as a part"
 
 
-@dataclass(frozen=True)
-class Section:
-    """One setting on the page.
-
-    Attributes:
-        name: of the setting.
-        titles: of its rows by label.
-        tables: shown in full; details: shown folded.
-    """
-
-    name: str
-    simulated: bool
-    titles: Mapping[str, str]
-    tables: tuple[Table, ...]
-    details: tuple[Table, ...]
-
-
-def page(
-    suite: Suite,
-    sections: Sequence[Section],
-    figures: Sequence[Figure],
-    provenance: Mapping[str, Any],
-    undrawn: Sequence[str] = (),
-) -> str:
-    """The page of one suite, as HTML text.
-
-    Args:
-        undrawn: a line for each figure that could not be drawn.
-    """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("bench.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["data_uri"] = _data_uri
-    environment.globals |= {"counted": counted, "band_of": band_of}
-    published_on = sorted({CORPORA.get(name, name) for name in _published_on(suite)})
-    return environment.get_template("board.html.j2").render(
-        suite=suite,
-        sections=sections,
-        figures=figures,
-        undrawn=undrawn,
-        provenance=provenance,
-        published_on=published_on,
-        facts=_facts(suite, {k: v for section in sections for k, v in section.titles.items()}, provenance),
+def notice(suite: Suite, simulated: bool) -> str:
+    """What a reader must know first of simulated numbers; nothing of real ones."""
+    if not simulated:
+        return ""
+    named = sorted({CORPORA.get(name, name) for name in _published_on(suite)})
+    published = f"; the published ones were, on {', '.join(named)}" if named else ""
+    return (
+        f"None of our numbers here was measured on real ECGs{published}. The cohorts are made by a simulator;"
+        " what ranks first here need not rank first on patients."
     )
 
 
@@ -86,11 +39,7 @@ def _corpora_of(layout: AnyLayout) -> Iterable[str]:
     return layout.corpora
 
 
-def _data_uri(svg: bytes) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
-
-
-def _facts(suite: Suite, titles: Mapping[str, str], provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
+def facts(suite: Suite, titles: Mapping[str, str], provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What was run, as (name, value) lines."""
     statuses = ", ".join(f"{count:,} {status}" for status, count in provenance["evaluations"].items())
     return [
