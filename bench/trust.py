@@ -88,9 +88,8 @@ def _suites_with(session: Session, row: str) -> list[Suite]:
     """The suites asked for that have the row."""
     suites = [suite for suite in session.suites if row in {entry.label for entry in suite.entries}]
     if not suites:
-        raise UserError(
-            f"no row {row!r}; of that strategy there are: {', '.join(sorted(session.only or ()))}"
-        )
+        rows = {entry.label for suite in session.suites for entry in suite.entries if entry.strategy == row}
+        raise UserError(f"no row {row!r}; of that strategy there are: {', '.join(sorted(rows))}")
     return suites
 
 

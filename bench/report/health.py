@@ -14,7 +14,9 @@ import numpy as np
 import pandas as pd
 
 from bench.report import words
-from bench.report.summary import Entry, Summary
+from bench.report.details import group_rows
+from bench.report.group_summary import AnySummary, GroupEntry, GroupSummary
+from bench.report.summary import Entry
 from bench.report.table import DASH, Cell, Column, Footnotes, Table, TableRow
 from bench.report.tables import board_rows, make_table, named
 from bench.run.store import Store, StoreError
@@ -186,13 +188,17 @@ def _read_curve(store: Store, key: str) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in rows]
 
 
-def health_table(summary: Summary, suite: Suite, store: Store) -> Table | None:
+def health_table(summary: AnySummary, suite: Suite, store: Store) -> Table | None:
     """First and last loss, effective rank and spread of each row's fits, with their flags; None where none trained."""
-    fits = {entry.key: _trained(entry, store) for entry in summary.entries}
+    fits = {entry.fit_keys: _trained(entry, store) for entry in summary.entries}
     if not any(fits.values()):
         return None
     notes = Footnotes()
-    rows = board_rows(summary, lambda block, entry: _row(block, entry, fits[entry.key], notes))
+
+    def row(block: str, entry: Entry | GroupEntry) -> TableRow:
+        return _row(block, entry, fits[entry.fit_keys], notes)
+
+    rows = group_rows(summary, row) if isinstance(summary, GroupSummary) else board_rows(summary, row)
     what = f"Health of the fits at {words.percent(summary.headline)} labels, mean over seeds, first and last step."
     more = (
         "Losses of different rows are of different tasks. Effective rank: exponential of the entropy of the singular"
@@ -206,13 +212,15 @@ def health_table(summary: Summary, suite: Suite, store: Store) -> Table | None:
     return make_table("health", what, summary, suite, columns, rows, notes, more)
 
 
-def _trained(entry: Entry, store: Store) -> list[dict[str, Any]]:
+def _trained(entry: Entry | GroupEntry, store: Store) -> list[dict[str, Any]]:
     """Fits of a row that have a curve, one a seed."""
     keys = (key for key in dict.fromkeys(entry.fit_keys) if store.describes(key))
     return [fit for key in keys if (fit := read_fit(store, key))["health"]]
 
 
-def _row(block: str, entry: Entry, fits: Sequence[Mapping[str, Any]], notes: Footnotes) -> TableRow:
+def _row(
+    block: str, entry: Entry | GroupEntry, fits: Sequence[Mapping[str, Any]], notes: Footnotes
+) -> TableRow:
     data: dict[str, Any] = {**named(entry), "fits": len(fits)}
     for name in _COLUMNS:
         curves = [values for fit in fits if (values := _values(fit["health"], name))]
@@ -241,4 +249,6 @@ def _short(value: float) -> str:
     """Three digits that matter."""
     if value != value:
         return DASH
-    return (f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}").replace("-", "−")
+    if abs(value) < 1e-6:
+        return "0"
+    return (f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:#.3g}").replace("-", "−")

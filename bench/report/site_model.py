@@ -282,9 +282,9 @@ class ProvenanceInfo(_Part):
     cpu: list[str] = []
     accelerator: list[str] = []
     device: list[str] = []
-    threads: list[int] = []
+    threads: list[int | str] = []
     packages: dict[str, list[str]] = {}
-    metric_versions: dict[str, int] = {}
+    metric_versions: dict[str, int | str] = {}
     resamples: int | None = None
 
 

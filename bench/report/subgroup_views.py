@@ -119,10 +119,11 @@ class SubgroupViews:
     def _measure(self, key: str) -> None:
         content: dict[str, Any] = {}
         draws: dict[str, str] = {}
+        groups_of, kind = self._of_records(key), self._kind(key)
         table = self._scores.table(key)
         rows = table[(table["part"] == "test") & (table["selection"] == "subset")]
         rows = rows.sort_values("record", kind="stable")
-        members, kind = self._of_records(key).loc[rows["record"]], self._kind(key)
+        members = groups_of.loc[rows["record"]]
         for family, names in FAMILIES.items():
             named = members[family].to_numpy()
             groups = {name: _group(rows[named == name]) for name in names}

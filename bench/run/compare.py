@@ -91,7 +91,7 @@ def beginning(stored: Payload, again: Payload) -> Payload:
     if "state.pt" in again and _shapes(stored["state.pt"]) == _shapes(again["state.pt"]):
         taken["state.pt"] = stored["state.pt"]
     if "health.csv" in again:
-        before, after = (pd.read_csv(io.BytesIO(files["health.csv"])) for files in (stored, again))
+        before, after = _csv(stored["health.csv"]), _csv(again["health.csv"])
         if list(before) == list(after) and len(before) and len(after):
             joined = pd.concat([after[:1], before[1:]], ignore_index=True)
             taken["health.csv"] = joined.to_csv(index=False).encode()
@@ -131,10 +131,14 @@ def _values(name: str, content: bytes) -> Iterator[tuple[str, Any]]:
     if kind == "npz":
         return iter(np.load(io.BytesIO(content)).items())
     if kind in ("parquet", "csv"):
-        read = pd.read_parquet if kind == "parquet" else pd.read_csv
-        table: pd.DataFrame = read(io.BytesIO(content))
+        table = pd.read_parquet(io.BytesIO(content)) if kind == "parquet" else _csv(content)
         return ((str(column), table[column].to_numpy()) for column in table)
     return iter([("", content)])
+
+
+def _csv(content: bytes) -> pd.DataFrame:
+    """A table; that of a fit without steps has not even columns."""
+    return pd.read_csv(io.BytesIO(content)) if content.strip() else pd.DataFrame()
 
 
 def _leaves(place: str, value: Any) -> Iterator[tuple[str, Any]]:

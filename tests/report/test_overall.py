@@ -78,10 +78,14 @@ def test_mean_ranks_share_ties_and_take_blocks_alike():
 def test_intervals_of_mean_ranks_take_one_resample_of_patients_in_each_block():
     rng = np.random.default_rng(0)
     labels = ("a", "b", "c")
-    draws = {c: {label: rng.normal(0.7, 0.1, (2, RESAMPLES)) for label in labels} for c in ("one", "two")}
+    shifts = {"a": 0.3, "b": 0.1, "c": 0.0}
+    draws = {
+        c: {x: shift + rng.normal(0.5, 0.1, (2, RESAMPLES)) for x, shift in shifts.items()}
+        for c in ("one", "two", "three")
+    }
     draws["two"]["c"][0, 3] = np.nan  # a resample without some class
     summaries = [block(c, {label: {1.0: [0.7, 0.8]} for label in labels}, draws=draws[c]) for c in draws]
-    (found,) = overall(summaries, make_suite(*labels))
+    (found,) = overall(summaries, make_suite(*labels, corpora=tuple(draws)))
     kept = [b for b in range(RESAMPLES) if b != 3]
     each = {label: [] for label in labels}
     for b in kept:
@@ -89,7 +93,7 @@ def test_intervals_of_mean_ranks_take_one_resample_of_patients_in_each_block():
         for own in draws.values():
             ranks.append(rankdata([-own[label][:, b].mean() for label in labels]))
         for k, label in enumerate(labels):
-            each[label].append((ranks[0][k] + ranks[1][k]) / 2)
+            each[label].append((ranks[0][k] + ranks[1][k] + ranks[2][k]) / 3)
     for row in found.rows:
         expected = np.quantile(each[row.label], [0.025, 0.975])
         assert (row.rank_low, row.rank_high) == pytest.approx(tuple(expected))
@@ -166,6 +170,7 @@ def test_what_is_to_be_improved_on_has_the_rows_encoder_and_labels():
     other = {**CLASSIFIER, "fractions_by": "frames"}
     rows = _rows(_four(kinds={**SCRATCH, "scratch": other}))
     assert rows["a"].base == "random"
+    assert _rows(_four(kinds={"random": {**UNTRAINED, "fractions_by": "frames"}}))["a"].base == ""
     suite = make_suite("a", "b", "scratch", "random", "prior", encoders={"b": {"name": "another"}})
     rows = _rows(_four("b", suite=suite))
     assert (rows["a"].base, rows["b"].base) == ("scratch", "")
@@ -240,7 +245,9 @@ def _many(corpora: int, rows: int, tasks: int = 1):
     scores = rng.uniform(0.5, 0.9, (corpora * tasks, rows))
     summaries = [
         block(
-            name, {f"r{m}": {0.5: [0.5], 1.0: [scores[k * tasks + t, m]]} for m in range(rows)}, task=f"t{t}"
+            name,
+            {f"r{m}": {1.0: [scores[k * tasks + t, m]]} | ({0.5: [0.5]} if m else {}) for m in range(rows)},
+            task=f"t{t}",
         )
         for k, name in enumerate(names)
         for t in range(tasks)

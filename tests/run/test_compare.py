@@ -164,6 +164,7 @@ def test_an_unknown_file_is_compared_by_its_bytes():
 def test_the_first_file_that_cannot_be_read_is_named():
     good = {"cell.json": js({}), "embeddings.npy": npy(np.ones(2)), "health.csv": csv(a=[1])}
     assert unreadable(good) == ""
+    assert unreadable(good | {"health.csv": b"\n"}) == "", "that of a fit without steps"
     for name in ("fit.json", "state.pt", "embeddings.npy", "scores.parquet", "sample.npz"):
         assert unreadable(good | {name: b"damaged"}) == name
     assert unreadable(good | {"fit.json": b"[1]"}) == "fit.json"
@@ -193,6 +194,12 @@ def test_a_fit_that_drifted_began_alike():
     ):
         assert max(found.size for found in compare(fit(), drifted)) > 1
         assert start_gap(drifted) <= 1
+
+
+def test_a_fit_without_steps_has_no_health_to_compare():
+    stored, again = ({**fit(weights=weights), "health.csv": b"\n"} for weights in ((1.0, 2.0), (1.0, 3.0)))
+    assert compare(stored, beginning(stored, again)) == []
+    assert gap("health.csv", b"\n", csv(loss=[1.0])).size == math.inf
 
 
 def test_a_fit_that_began_otherwise_is_found():

@@ -171,9 +171,20 @@ def test_another_protocol_is_told_field_by_field(finished):
         of(here, label="noise", fraction=1.0, grouping=""),
     )
     found = differences(opened(finished.plan, finished.folder), row.key, here, ours.key)
-    assert found[0] == "budget.steps of the fit is 2 there, 3 here"
-    assert found[1] == "suite_seed of the fit is 0 there, 4 here"
-    assert found[2].startswith("subset.fingerprint of the predict is ") or len(found) == 2
+    assert found == ["budget.steps of the fit is 2 there, 3 here", "suite_seed of the fit is 0 there, 4 here"]
+    other = finished.tiny.plan(
+        **ALL_STAGES, encoder={"name": "resnet1d18", "arguments": {"width": 2, "dim": 4}}, seed=4
+    )
+    key = of(other, label="noise", fraction=0.5, grouping="").key
+    found = differences(
+        opened(finished.plan, finished.folder),
+        of(finished.plan, label="noise", fraction=0.5, grouping="").key,
+        other,
+        key,
+    )
+    assert found[0] == "encoder.arguments.dim of the fit is 8 there, 4 here"
+    assert found[1] == "encoder.arguments.width of the fit is 4 there, 2 here"
+    assert found[2:] == ["suite_seed of the fit is 0 there, 4 here", "and 1 more"]
 
 
 def test_other_code_that_scores(finished, copy):

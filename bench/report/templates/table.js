@@ -72,15 +72,17 @@ function sorting() {
 function ordered(lines) {
   const { column, way } = sorting();
   const score = board.columns.find((one) => one.over) || board.columns.find((one) => one.kind === "score");
-  const compare = (first, second, turn) => {
-    const empty = (value) => value === null || value === undefined || value === "";
-    if (empty(first) || empty(second)) return empty(first) - empty(second);
-    return turn * (typeof first === "string" ? first.localeCompare(second, "en") : first - second);
-  };
-  const byScore = (a, b) => (score ? compare(score.value(a), score.value(b), -1) : 0);
-  return [...lines].sort(
-    (a, b) => compare(column.value(a), column.value(b), way) || byScore(a, b) || a.name.localeCompare(b.name, "en"),
-  );
+  const keyed = lines.map((line) => ({ line, name: line.name, value: column.value(line), score: score ? score.value(line) : null }));
+  keyed.sort((a, b) => compare(a.value, b.value, way) || compare(a.score, b.score, -1) || compare(a.name, b.name, 1));
+  return keyed.map((one) => one.line);
+}
+
+const words = new Intl.Collator("en", { numeric: true });
+const empty = (value) => value === null || value === undefined || value === "";
+
+function compare(first, second, way) {
+  if (empty(first) || empty(second)) return empty(first) - empty(second);
+  return way * (typeof first === "string" ? words.compare(first, second) : first - second);
 }
 
 /* Build the table anew: after a suite is opened, or when its columns change. */
@@ -167,8 +169,9 @@ function sortBy(column) {
 
 function sort() {
   const { column, way } = sorting();
+  const heads = $("box").querySelectorAll(".board > thead th");
   board.columns.forEach((one, place) => {
-    const cell = $("box").querySelectorAll("thead th")[place];
+    const cell = heads[place];
     cell.setAttribute("aria-sort", one === column ? (way > 0 ? "ascending" : "descending") : "none");
   });
   board.order = ordered(board.lines);
