@@ -53,16 +53,18 @@ def widest_gap(points: Sequence[float], draws: np.ndarray, level: float = LEVEL)
         points: (G,) score of each group, at least two.
         draws: (G, B) of each group; groups drawn independently. Columns with NaN are left out.
     """
+    worst, best = int(np.argmin(points)), int(np.argmax(points))
+    value = float(points[worst] - points[best])
     kept = draws[:, ~np.isnan(draws).any(axis=0)]
+    if not kept.size:
+        return Difference(value, float("nan"), float("nan"), 1.0)
     gaps = np.stack([kept[i] - kept[j] for i, j in combinations(range(len(kept)), 2)])
     sd = gaps.std(axis=1, keepdims=True)
     chance = (np.abs(gaps - gaps.mean(axis=1, keepdims=True)) / np.where(sd > 0, sd, 1.0)).max(axis=0)
-    worst, best = int(np.argmin(points)), int(np.argmax(points))
-    value, own = float(points[worst] - points[best]), float((kept[worst] - kept[best]).std())
-    if not len(chance) or worst == best or not own:
-        return Difference(value, value, value, 1.0)
+    own = float((kept[worst] - kept[best]).std())
+    far = abs(value) / own if own else float("inf") if value else 0.0
     reach = float(np.quantile(chance, level)) * own
-    p = (1 + int((chance >= abs(value) / own).sum())) / (len(chance) + 1)
+    p = (1 + int((chance >= far).sum())) / (len(chance) + 1)
     return Difference(value, value - reach, value + reach, p)
 
 

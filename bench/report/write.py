@@ -4,6 +4,7 @@ results/<real or simulated>/<scale>/<suite>/ holds one suite: its page, figures,
 provenance, a folder a corpus with the tables. Real and simulated results never share a file.
 """
 
+import hashlib
 import json
 import re
 import uuid
@@ -18,9 +19,11 @@ from bench.report.board_data import Report, board_json
 from bench.report.canvas import Figure
 from bench.report.cells import cells_csv, crossed_csv, groups_csv, noise_csv
 from bench.report.challenge_views import ChallengeViews
-from bench.report.critical_difference import critical_difference_figure
+from bench.report.critical_difference import critical_difference_figure, without_critical_difference
+from bench.report.embedding_map import embedding_maps
 from bench.report.figures import label_efficiency, transfer_efficiency
 from bench.report.frame import build_crossed_frame, build_frame, build_noise_frame
+from bench.report.fresh import fresh, remember, report_hash
 from bench.report.frontier_figure import frontier_figure
 from bench.report.group_figures import group_figures
 from bench.report.group_summary import build_group_frame, summarise_groups
@@ -99,24 +102,41 @@ def write_report(plan: Plan, store: Store, results: Path, resamples: int = 1000)
     Raises:
         ReportError: the store holds results that cannot be compared.
     """
-    frames = _Frames(*(build(plan, store, resamples) for build in _BUILD))
+    frames: list[_Frames] = []  # made when the first suite needs them
     written = []
-    for place in dict.fromkeys((row.suite, row.scale, row.simulated) for row in plan.rows):
+    for place in dict.fromkeys(_place(row) for row in plan.rows):
         name, scale, simulated = place
         suite = next(suite for suite in plan.suites if (suite.name, suite.scale) == (name, scale))
-        folder = results / ("simulated" if simulated else "real") / scale / name
-        earlier, own = _listed(folder), list[str]()
-        for relative, content in _suite_files(plan, store, suite, frames.of(place), resamples):
-            if relative in own:
-                raise ReportError(f"two tables or figures of suite {name!r} would both be {relative}")
-            _replace(folder / relative, content)
-            own.append(relative)
-        _replace(folder / _FILES, "".join(f"{name}\n" for name in sorted(own)).encode())
-        for relative in earlier - set(own):
-            (folder / relative).unlink(missing_ok=True)
+        kind = "simulated" if simulated else "real"
+        folder, called = results / kind / scale / name, f"{kind}-{scale}-{name}"
+        told = report_hash(plan, store, suite, (row for row in plan.rows if _place(row) == place), resamples)
+        own = fresh(store, called, told, folder)
+        if own is None:
+            frames = frames or [_Frames(*(build(plan, store, resamples) for build in _BUILD))]
+            hashes = _write_suite(folder, _suite_files(plan, store, suite, frames[0].of(place), resamples))
+            remember(store, called, told, hashes)
+            own = list(hashes)
         written += [folder / relative for relative in own]
         _remove_stale(folder, {path.parent for path in written})
     return written
+
+
+def _place(row: Row) -> tuple[str, str, bool]:
+    return row.suite, row.scale, row.simulated
+
+
+def _write_suite(folder: Path, files: Iterator[tuple[str, bytes]]) -> dict[str, str]:
+    """Write the files of one suite, remove what an earlier report wrote and this one does not; hashes by name."""
+    earlier, own = _listed(folder), dict[str, str]()
+    for relative, content in files:
+        if relative in own:
+            raise ReportError(f"two tables or figures of {folder} would both be {relative}")
+        _replace(folder / relative, content)
+        own[relative] = hashlib.sha256(content).hexdigest()
+    _replace(folder / _FILES, "".join(f"{name}\n" for name in sorted(own)).encode())
+    for relative in earlier - set(own):
+        (folder / relative).unlink(missing_ok=True)
+    return own
 
 
 def _listed(folder: Path) -> set[str]:
@@ -164,7 +184,9 @@ def _suite_files(
             yield f"{folder}/{table.name}.tex", to_latex(table).encode()
     planned = frames.planned()
     drawn, undrawn = group_figures(plan, store, suite, bool(planned["simulated"].iloc[0]))
-    curves = [*_curves(summaries, noises, suite), *across.figures()]
+    maps, unmapped = ([], []) if suite.paper else embedding_maps(plan, store, suite, summaries)
+    undrawn = [*undrawn, *unmapped, *([] if suite.paper else without_critical_difference(across.overall))]
+    curves = [*_curves(summaries, noises, suite), *across.figures(), *maps]
     figures = [*_of_ranks(summaries, across, suite), *curves, *transfer_matrices(summaries, suite), *drawn]
     for figure in figures:
         yield f"{figure.name}.svg", figure.svg

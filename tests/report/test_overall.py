@@ -2,7 +2,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.stats import rankdata
 
 from bench.report.challenge import METRIC
 from bench.report.overall import blocks_of, overall, together
@@ -12,6 +11,7 @@ from bench.report.stats import (
     interquartile_aggregate,
     interval,
     probability_of_improvement,
+    rank_intervals,
 )
 from bench.report.summary import Missing
 from tests.report.hand_overall import (
@@ -75,7 +75,7 @@ def test_mean_ranks_share_ties_and_take_blocks_alike():
     assert {row.label: row.mean_rank for row in found.rows} == pytest.approx(expected)
 
 
-def test_intervals_of_mean_ranks_take_one_resample_of_patients_in_each_block():
+def test_intervals_of_mean_ranks_are_the_means_of_those_within_blocks():
     rng = np.random.default_rng(0)
     labels = ("a", "b", "c")
     shifts = {"a": 0.3, "b": 0.1, "c": 0.0}
@@ -86,17 +86,13 @@ def test_intervals_of_mean_ranks_take_one_resample_of_patients_in_each_block():
     draws["two"]["c"][0, 3] = np.nan  # a resample without some class
     summaries = [block(c, {label: {1.0: [0.7, 0.8]} for label in labels}, draws=draws[c]) for c in draws]
     (found,) = overall(summaries, make_suite(*labels, corpora=tuple(draws)))
-    kept = [b for b in range(RESAMPLES) if b != 3]
-    each = {label: [] for label in labels}
-    for b in kept:
-        ranks = []
-        for own in draws.values():
-            ranks.append(rankdata([-own[label][:, b].mean() for label in labels]))
-        for k, label in enumerate(labels):
-            each[label].append((ranks[0][k] + ranks[1][k] + ranks[2][k]) / 3)
+    within = [
+        rank_intervals(np.stack([own[label].mean(axis=0) for label in labels])) for own in draws.values()
+    ]
     for row in found.rows:
-        expected = np.quantile(each[row.label], [0.025, 0.975])
-        assert (row.rank_low, row.rank_high) == pytest.approx(tuple(expected))
+        own = [spans[labels.index(row.label)] for spans in within]
+        expected = sum(low for low, _ in own) / 3, sum(high for _, high in own) / 3
+        assert (row.rank_low, row.rank_high) == pytest.approx(expected)
         assert row.mean_rank == 2.0  # all means are equal
 
 

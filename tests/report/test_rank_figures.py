@@ -150,6 +150,8 @@ def test_many_panels_stand_in_two_columns_with_rows_at_one_height(suite, drawn):
         f"{c}, rhythm — SIMULATED" for c in ("one", "two", "three")
     ]
     assert not axes[3].axison
+    tall, low = axes[0].get_gridspec().get_height_ratios()
+    assert tall - low == pytest.approx(4 * 0.215)  # six rows and two
     assert axes[0].get_ylim() == axes[1].get_ylim() != axes[2].get_ylim()
     wide = drawn[0].get_size_inches()[0]
     ranks_figure(summaries[:2], suite)

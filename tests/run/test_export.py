@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import warnings
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -140,12 +141,13 @@ def test_three_lines_and_torch_give_the_stores_embeddings(tiny, short, tmp_path)
     np.testing.assert_allclose(given["many"], values[:4], rtol=0, atol=2e-6)
     expected = {**trained.describe(), "embedding": 8, "precision": "float32"}
     assert json.loads(about) == json.loads(json.dumps(expected))
-    assert sorted(p.name for p in tmp_path.glob("*")) == [
-        "embeddings.npz",
-        "encoder.pt2",
-        "signals.npz",
-        "store",
-    ]
+    left = {"embeddings.npz", "encoder.pt2", "signals.npz", "store"}
+    assert {file.name for file in tmp_path.iterdir()} == left
+    with zipfile.ZipFile(path) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    assert {name.partition("/")[0] for name in content} == {"encoder"}
+    assert not [name for name, data in content.items() if b"export.py" in data]  # nobody's own folders
+    assert len(content["encoder/data/sample_inputs/model.pt"]) < 2_000
 
 
 def plain(strategy, spec, lead_set_name, params):
