@@ -157,23 +157,29 @@ def _cost(store: Store, key: str) -> dict[str, Any]:
 
     `parameters` are its encoder's, `peak_memory_mib` is the most that any of these fits held.
     """
-    if not store.describes(key):
+    fits = _lineage(store, key)
+    if not all(store.describes(one) for one in fits):
         return dict.fromkeys(COST_COLUMNS, float("nan"))
-    fit = store.read_json(key, "fit.json")
-    took = store.read_json(key, "provenance.json")
-    total = {
-        "seconds": took.get("fit_seconds", took["seconds"]),  # the loop's own, where it was measured
-        "steps": fit["steps"],
-        "views": fit["views"],
-        "lead_samples": fit["lead_samples"],
-        "flops": fit["flops"],
+    told = [(store.read_json(one, "fit.json"), store.read_json(one, "provenance.json")) for one in fits]
+    return {
+        "seconds": sum(
+            took.get("fit_seconds", took["seconds"]) for _, took in told
+        ),  # the loop's own, if measured
+        **{name: sum(fit[name] for fit, _ in told) for name in ("steps", "views", "lead_samples", "flops")},
+        "peak_memory_mib": float(np.fmax.reduce([_number(took["peak_memory_mib"]) for _, took in told])),
+        "parameters": told[0][0]["parameters"]["encoder"],
     }
-    held = _number(took["peak_memory_mib"])
-    for parent in set(_fits(store, fit)):
-        inherited = _cost(store, parent)
-        total = {name: value + inherited[name] for name, value in total.items()}
-        held = float(np.fmax(held, inherited["peak_memory_mib"]))
-    return {**total, "peak_memory_mib": held, "parameters": fit["parameters"]["encoder"]}
+
+
+def _lineage(store: Store, key: str) -> list[str]:
+    """A fit and all that it started from, each once; it comes first."""
+    found = [key]
+    for one in found:
+        if store.describes(one):
+            found += [
+                parent for parent in _fits(store, store.read_json(one, "fit.json")) if parent not in found
+            ]
+    return found
 
 
 def _number(value: float | None) -> float:

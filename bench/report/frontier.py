@@ -32,7 +32,8 @@ ALIKE = 0.05
 
 COUNTED = (
     "FLOPs: of convolutions, matrix products and recurrent layers, forward and backward, of all training steps of the"
-    " fit and of those that it starts from; read-outs are not counted"
+    " fit and of those that it starts from; read-outs, validation losses and embeddings of the training set that a"
+    " strategy asks for between steps are not counted"
 )
 """What FLOPs are, for captions."""
 
@@ -228,5 +229,5 @@ def _explained(suite: Suite, equal: Equal | None, left: int, resamples: int) -> 
     return (
         f"{text} Equal FLOPs: strategies within {words.percent(ALIKE)} of the reference, {words.size(equal.reference)}"
         " (the median of the ranked rows), are ranked among themselves; bold: their best, underlined: second, † not"
-        f" separable from the best (Holm-corrected).{words.for_these_encoders(suite.seeds)}"
+        f" separable from the best (as on the board).{words.for_these_encoders(suite.seeds)}"
     )

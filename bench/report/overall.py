@@ -133,10 +133,14 @@ class _Block:
         return cls(name, summary, own, dict(zip(tested["key"], tested["value"], strict=True)))
 
     def score(self, label: str, fraction: float) -> Score | None:
-        """The score of an entry; None also where no class could be scored."""
+        """The score of an entry over all seeds; None also where a seed is missing or no class could be scored.
+
+        With fewer runs on one block an average over runs would lean to the others.
+        """
         entry = self.entries.get(label)
         score = entry.scores.get((fraction, "subset")) if entry else None
-        return score if score and not np.isnan(score.seeds.mean) else None
+        whole = score is not None and score.seeds.n == score.wanted and not np.isnan(score.seeds.mean)
+        return score if whole else None
 
     def wants(self, label: str, fraction: float) -> bool:
         """Was an entry asked for at a fraction, whatever became of it?"""
@@ -301,7 +305,10 @@ def _mean_ranks(
         return {}
     by_block = list(zip(*(scores[label] for label in labels), strict=True))
     points = np.mean([rankdata([-score.seeds.mean for score in block]) for block in by_block], axis=0)
-    spans = [rank_intervals(np.stack([score.draws.mean(axis=0) for score in block])) for block in by_block]
+    level = 1 - (1 - LEVEL) / len(by_block)  # all blocks together
+    spans = [
+        rank_intervals(np.stack([score.draws.mean(axis=0) for score in block]), level) for block in by_block
+    ]
     low, high = np.mean(spans, axis=0).T
     found = zip(points.tolist(), low.tolist(), high.tolist(), strict=True)
     return dict(zip(labels, found, strict=True))

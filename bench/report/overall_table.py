@@ -248,9 +248,9 @@ def _explained(
         "IQM: the mean of the middle half of a row's runs, one a seed and block; brackets: 95\u00a0% interval, seeds"
         f" and test patients resampled within each block ({resamples:,} resamples){_FEW * few}. Mean rank at {at}"
         " labels: over the blocks, among strategies that have them all; brackets: mean over blocks of the rank"
-        f" intervals over test patients, with these seeds.{better * bool(bases)} A row that lacks a block has no average, but the number of"
-        f" its blocks.{_left_out(overall, blocks)} Bold: best strategy, underlined: second. Paid for: what training"
-        " reads beside the signal; the probe's labels are not counted."
+        f" intervals over test patients, with these seeds.{better * bool(bases)} A row that lacks a block, or"
+        f" a seed of one, has no average, but the number of its blocks.{_left_out(overall, blocks)} Bold: best strategy,"
+        " underlined: second. Paid for: what training reads beside the signal; the probe's labels are not counted."
     )
 
 

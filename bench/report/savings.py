@@ -296,11 +296,14 @@ def _row(
 
 def _notes(summary: Summary, entry: Entry, notes: Footnotes) -> tuple[int, ...]:
     """What a reader must know of the scores of a curve."""
+    curve = _curve(summary, entry)
+    gone = {f: words.missing_notes(entry, f) for f in summary.fractions if f not in curve}
+    told = {f: words.lost_seeds(score.seeds, score.wanted) for f, score in curve.items()}
     return notes(
         *(
             f"At {words.percent(fraction)}: {text[:1].lower()}{text[1:]}"
-            for fraction, score in _curve(summary, entry).items()
-            for text in words.lost_seeds(score.seeds, score.wanted)
+            for fraction, texts in (told | gone).items()
+            for text in texts
         )
     )
 

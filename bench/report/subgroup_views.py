@@ -144,7 +144,7 @@ class SubgroupViews:
         if group.reason:
             return {}
         areas = class_draws(group.targets, group.scores, self._scores.resamples_of(group.rows))
-        found = {name: _encoded(_macro(areas[:, group.scorable]))}
+        found = {name: _encoded(_macro(areas))}
         if (shared == group.scorable).all():
             return found | {name + SHARED: name}
         return found | ({name + SHARED: _encoded(_macro(areas[:, shared]))} if shared.any() else {})

@@ -5,7 +5,7 @@ ECGs, and entries without any result below those.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -254,8 +254,9 @@ def _explained(summary: Summary, suite: Suite, resamples: int) -> str:
         f"Ranks order the means; intervals, tie groups and daggers: {resamples:,} bootstrap resamples of the test"
         " patients, shared by all rows, of the mean over seeds; the spread over seeds stands apart."
         f"{words.for_these_encoders(suite.seeds)} Bold: best strategy, underlined: second;"
-        " † not separable from the best (paired bootstrap, Holm-corrected). A tie group holds what cannot be told"
-        f" from its best. {_chosen(suite)} Paid for: what training reads beside the signal; the probe's labels are"
+        " † not separable from the best (paired bootstrap, Holm-corrected, and a gap beyond the largest that any two"
+        " rows reach by chance). A tie group holds what cannot be told from its best; rank intervals hold for all rows"
+        f" together. {_chosen(suite)} Paid for: what training reads beside the signal; the probe's labels are"
         " not counted."
     )
     text += _pretrained_elsewhere(summary)
@@ -318,14 +319,30 @@ def make_table(
     The caption's inputs, encoders and budgets are those of the entries that the data of rows names as 'label', 'base'
     or 'minus'.
     """
+    told = notes or Footnotes()
+    if isinstance(summary, Summary):
+        rows = tuple(_with_lost_seeds(summary, row, told) for row in rows)
     title = words.title(what, summary.setting.simulated)
     named_as = (str(row.data.get(name, "")) for row in rows for name in ("label", "base", "minus"))
     labels = {label for text in named_as for label in text.replace(" / ", " ").split()}
     caption = " ".join(filter(None, [words.conditions(summary, suite, labels), more]))
-    told = [name for name in ("own_encoder", "source", "overlap") if any(name in row.data for row in rows)]
-    fields = ("label", "title", *told) if told else ()
-    footnotes = tuple(notes.texts if notes else ())
-    return Table(name, title, caption, columns, rows, footnotes, context(summary), fields)
+    more_fields = [name for name in ("own_encoder", "source", "overlap") if any(name in r.data for r in rows)]
+    fields = ("label", "title", *more_fields) if more_fields else ()
+    return Table(name, title, caption, columns, rows, tuple(told.texts), context(summary), fields)
+
+
+def _with_lost_seeds(summary: Summary, row: TableRow, notes: Footnotes) -> TableRow:
+    """A row that says, wherever it stands, that some of its seeds are missing."""
+    entry = summary.entry(str(row.data.get("label", "")), str(row.data.get("source", "")))
+    score = summary.score(entry) if entry else None
+    lost = words.lost_seeds(score.seeds, score.wanted) if score else ()
+    if not lost or not row.cells:
+        return row
+    numbers = notes(*lost)
+    if any(set(numbers) <= set(cell.notes) for cell in row.cells):
+        return row
+    first = replace(row.cells[0], notes=tuple(sorted({*row.cells[0].notes, *numbers})))
+    return replace(row, cells=(first, *row.cells[1:]))
 
 
 def selection(summary: Summary, suite: Suite) -> Table:

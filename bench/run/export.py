@@ -105,8 +105,8 @@ class RecordEncoder(nn.Module):
         if self.spec.scaling == "none":
             return torch.zeros_like(each), torch.ones_like(each)
         if self.global_scaling is not None:
-            shift, width = self.global_scaling
-            return torch.full_like(each, shift), torch.full_like(each, width)
+            centre, width = self.global_scaling
+            return torch.full_like(each, centre), torch.full_like(each, width)
         together = self.spec.scaling in ("minmax", "zscore-record")
         over = (1, 2) if together else (2,)
         if self.spec.scaling.startswith("minmax"):

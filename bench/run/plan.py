@@ -65,7 +65,9 @@ class _Makers:
             sources = [corpora.index(name) for name in self.suite.corpora[place].sources]
             cells = self._maker(entry, place, variant)
             others = [self._maker(entry, source, variant) for source in sources]
-            protocol = protocol_of(self.suite, self.suite.corpora[place], cells.split.fingerprint)
+            use = self.suite.corpora[place]
+            corpus = self.plan.corpora[corpus_id(self.suite, use)].fingerprint
+            protocol = protocol_of(self.suite, use, corpus, cells.split.fingerprint)
             self._expansions[key] = _Expansion(cells, others, protocol)
         return self._expansions[key]
 

@@ -131,6 +131,8 @@ class Suite(Frozen):
             )
         self._assert_leads()
         assert_fractions(self.label_fractions)
+        if 1.0 in self.crossed_fractions:
+            raise ValueError("crossed_fractions: all labels are one subset; there is none to cross")
         return self
 
     def _assert_leads(self) -> None:
@@ -176,6 +178,13 @@ class Suite(Frozen):
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             raise SuiteError(f"entry {entry.label!r}: input.{where}: {first['msg']}") from None
+        units = ("aggregation", "instance", "window", "stride", "windows")
+        single = "none" in (spec.aggregation, own.aggregation)
+        if single and any(getattr(spec, name) != getattr(own, name) for name in units):
+            raise SuiteError(
+                f"entry {entry.label!r}: its own input would have it judged by other units than the rows beside it"
+                " (aggregation 'none' judges each window by itself)"
+            )
         return use.model_copy(update={"input": own})
 
     def _assert_frames(self) -> None:

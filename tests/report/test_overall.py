@@ -87,7 +87,8 @@ def test_intervals_of_mean_ranks_are_the_means_of_those_within_blocks():
     summaries = [block(c, {label: {1.0: [0.7, 0.8]} for label in labels}, draws=draws[c]) for c in draws]
     (found,) = overall(summaries, make_suite(*labels, corpora=tuple(draws)))
     within = [
-        rank_intervals(np.stack([own[label].mean(axis=0) for label in labels])) for own in draws.values()
+        rank_intervals(np.stack([own[label].mean(axis=0) for label in labels]), 1 - 0.05 / 3)
+        for own in draws.values()
     ]
     for row in found.rows:
         own = [spans[labels.index(row.label)] for spans in within]

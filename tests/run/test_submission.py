@@ -96,6 +96,11 @@ def test_files_of_what_a_row_starts_from_are_named_too(sent):
     assert sorted(paths) == ["baselines/finetune.py", "strategies/extra.py"]
 
 
+def test_a_control_that_takes_no_steps_is_sound_too(sent, tmp_path):
+    folder = packed(sent.plan, sent.store, sent.registry, tmp_path / "control", ("untrained",))
+    assert faults_of(folder) == []
+
+
 def test_a_place_is_told_in_a_few_words(sent):
     row = rows_of(sent.plan, ("noise",))[0]
     assert told(place_of(row)) == "noise on tiny-sim, fraction 0.5, seed 0"
@@ -228,7 +233,7 @@ def no_health(folder):
 
 
 def health_of_nobody(folder):
-    refile(folder, "notes", first(folder, "notes", "fit"), {"health.csv": b""})
+    refile(folder, "notes", first(folder, "notes", "fit"), {"health.csv": b'step,loss\n1,"'})
 
 
 def fit_of_another(folder):

@@ -51,6 +51,33 @@ def test_a_convolution_counts_its_kernel_at_every_output():
     assert counter.total == 2 * (2 * 6 * 30) * (4 * 5)
 
 
+@pytest.mark.parametrize("kind", [torch.nn.Conv1d, torch.nn.ConvTranspose1d])
+@pytest.mark.parametrize("groups", [1, 2, 8])
+def test_a_convolution_of_groups_meets_the_channels_of_its_group_alone(kind, groups):
+    layer, x = kind(8, 16, 5, stride=2, groups=groups), torch.randn(3, 8, 41, requires_grad=True)
+    with FlopCounter() as counter:
+        y = layer(x)
+        y.sum().backward()
+    places = x.shape[2] if kind is torch.nn.ConvTranspose1d else y.shape[2]
+    forward = 2 * 3 * places * 8 * 16 * 5 // groups
+    assert counter.total == 3 * forward
+
+
+def test_a_convolution_whose_input_needs_no_gradient_has_one_product_less():
+    layer, x = torch.nn.Conv1d(4, 4, 3, groups=4), torch.randn(2, 4, 12)
+    with FlopCounter() as counter:
+        layer(x).sum().backward()
+    assert counter.total == 2 * (2 * 2 * 10 * 4 * 3)
+
+
+def test_attention_counts_two_products_forward_and_five_backward():
+    q, k, v = (torch.randn(2, 3, n, 8, requires_grad=True) for n in (5, 7, 7))
+    with FlopCounter() as counter:
+        torch.nn.functional.scaled_dot_product_attention(q, k, v).sum().backward()
+    product = 2 * 2 * 3 * 5 * 7 * 8
+    assert counter.total == (2 + 5) * product
+
+
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_a_recurrent_layer_counts_its_matrices_at_every_step(bidirectional):
     layer = torch.nn.LSTM(16, 32, 2, batch_first=True, bidirectional=bidirectional)
