@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from bench.run.integrity import ORIGIN
+from bench.run.integrity import ORIGIN, printable
 from bench.run.store import Payload
 from bench.train.checkpoint import from_bytes
 
@@ -114,7 +114,7 @@ def _file_gap(name: str, stored: bytes, again: bytes) -> Gap:
     before, after = dict(_values(name, stored)), dict(_values(name, again))
     if list(before) != list(after):
         odd = sorted({*before} ^ {*after})
-        return Gap(name, np.inf, f"only one of the two has {odd[0]}" if odd else "other order")
+        return Gap(name, np.inf, f"only one of the two has {printable(odd[0])}" if odd else "other order")
     gaps = [_value_gap(name, inside, value, after[inside]) for inside, value in before.items()]
     return max(gaps, key=lambda gap: gap.size, default=Gap(name, 0.0, "the same values in other bytes"))
 
@@ -156,7 +156,7 @@ def _leaves(place: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _value_gap(name: str, inside: str, stored: Any, again: Any) -> Gap:
-    place = f"{name}, {inside}" if inside else name
+    place = f"{name}, {printable(inside)}" if inside else name
     before, after = _array(stored), _array(again)
     if before.shape != after.shape or _kind(stored) != _kind(again):
         return Gap(place, np.inf, f"{_kind(again)} {after.shape} in place of {_kind(stored)} {before.shape}")
@@ -204,5 +204,5 @@ def _unlike(stored: np.ndarray, again: np.ndarray) -> np.ndarray:
 
 def _told(stored: np.ndarray, again: np.ndarray, share: float) -> str:
     if stored.ndim == 0:
-        return f"{again.item()!r} in place of {stored.item()!r}"
+        return f"{printable(repr(again.item()))} in place of {printable(repr(stored.item()))}"
     return f"{share:.2%} of the values differ, none may"

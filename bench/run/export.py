@@ -161,7 +161,7 @@ def loading_example(trained: Trained, path: Path) -> str:
         "import torch\n"
         f"encoder = torch.export.load({str(path)!r}).module()\n"
         f"embeddings = encoder(torch.zeros(2, {leads}, {samples}))"
-        f"  # (records, leads, samples) in mV at {trained.spec.rate} Hz, leads {', '.join(trained.leads)}\n"
+        f"  # (records, leads, samples) in mV at {trained.spec.rate} Hz, leads {', '.join(trained.leads)}"
     )
 
 

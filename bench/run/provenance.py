@@ -59,9 +59,15 @@ def start_measuring(device: str) -> Start:
     freed memory, or a cell would be charged with the largest that ever ran in its process.
     """
     if device.startswith("cuda"):
-        torch.cuda.init()  # a process that has not used the GPU yet has nothing to reset, and says so with an error
-        torch.cuda.reset_peak_memory_stats(device)
-        return Start(torch.cuda.memory_allocated(device) / 2**20)
+        try:
+            torch.cuda.init()  # a process that has not used the GPU yet has nothing to reset, and says so by an error
+            torch.cuda.reset_peak_memory_stats(device)
+            return Start(torch.cuda.memory_allocated(device) / 2**20)
+        except (
+            RuntimeError,
+            AssertionError,
+        ):  # a GPU that is not there or broken fails the cell, not its measuring
+            return Start(None)
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
     try:
@@ -139,9 +145,8 @@ def code_state(root: Path) -> dict[str, Any]:
         where git does not know this code. Then, and where it is modified, `source_hash` tells one state from another;
         else it is None.
     """
-    if not _git(
-        root, "ls-files", "--", _SELF
-    ):  # an installed package may lie inside somebody else's checkout
+    known = _git(root, "ls-files", "--", _SELF)  # an installed package may lie in somebody else's checkout
+    if not known:
         return {"commit": None, "modified": None, "source_hash": source_hash(root)}
     patterns = [f":(glob){folder}/**/*{suffix}" for folder in _CODE for suffix in _SUFFIXES]
     changed = _git(root, "status", "--porcelain", "--untracked-files=all", "--", *patterns)

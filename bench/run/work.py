@@ -169,6 +169,8 @@ def _fit(
     seconds = time.perf_counter() - started
     ancestry = {role: json.loads(payload["fit.json"]) for role, payload in fits.items()}
     described = {"cell": cell.model_dump(mode="json"), "parents": ancestry, **fitted.facts}
+    if cell.input.scaling == "zscore-global":  # of the training part: whoever uses the encoder needs it
+        described["global_scaling"] = [float(signals.shift[0, 0]), float(signals.scale[0, 0])]
     files = {"state.pt": to_bytes(fitted.strategy.state_dict()), "fit.json": _json(described)}
     files["health.csv"] = fitted.health.to_csv(index=False).encode()
     return files, {"fit_seconds": round(seconds, 4)}

@@ -49,7 +49,6 @@ def block(
     kinds: Mapping[str, Mapping[str, Any]] | None = None,
     draws: Mapping[str, np.ndarray] | None = None,
     missing: Mapping[str, Missing] | None = None,
-    wanted: Mapping[str, int] | None = None,
     **setting: Any,
 ) -> Summary:
     """One setting.
@@ -59,7 +58,6 @@ def block(
         kinds: what of an entry is not a strategy's, by label.
         draws: (S, B) of an entry, by 'label' or 'label@fraction'.
         missing: what has no result, by label.
-        wanted: seeds of an entry, by label, where that is not as many as it has.
     """
     values = {
         _key(corpus, label, fraction, seed): value
@@ -83,7 +81,6 @@ def block(
             views,
             (missing or {}).get(label),
             (kinds or {}).get(label, {}),
-            (wanted or {}).get(label, 0),
         )
         for label in labels
     )
@@ -108,13 +105,7 @@ def block(
 
 
 def _entry(
-    corpus: str,
-    label: str,
-    runs: Runs,
-    views: Views,
-    missing: Missing | None,
-    kind: Mapping[str, Any],
-    wanted: int,
+    corpus: str, label: str, runs: Runs, views: Views, missing: Missing | None, kind: Mapping[str, Any]
 ) -> Entry:
     entry = Entry(
         label=label,

@@ -157,6 +157,12 @@ def test_arrays_of_a_figure_are_compared_each():
     )
 
 
+def test_a_stored_text_cannot_command_a_terminal():
+    here, there = js({}), js({" \x1b[2J\n": 1})
+    found = str(gap("fit.json", there, here)) + str(gap("fit.json", js({"b": "\x1b" * 1000}), js({"b": ""})))
+    assert found.isprintable() and len(found) < 250 and " ?[2J?" in found
+
+
 def test_an_unknown_file_is_compared_by_its_bytes():
     assert gap("x.bin", b"1", b"2").size == math.inf
 

@@ -78,6 +78,14 @@ def test_on_a_gpu_the_allocator_is_asked(monkeypatch):
     assert (facts["accelerator"], facts["device"]) == ("cuda", "A GPU")
 
 
+def test_a_gpu_that_is_not_there_fails_no_measuring(monkeypatch):
+    def broken():
+        raise RuntimeError("no NVIDIA driver")
+
+    monkeypatch.setattr(provenance.torch.cuda, "init", broken)
+    assert start_measuring("cuda").memory_mib is None
+
+
 def test_seconds_versions_and_machine_are_told():
     facts = cell_provenance("cpu", 1.23456)
     assert facts["seconds"] == 1.2346 and facts["accelerator"] == "cpu" and facts["threads"] >= 1

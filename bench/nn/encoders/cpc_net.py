@@ -48,7 +48,7 @@ class CPCNet(Encoder):
         """Features of every instant by itself: (N, leads, T) -> (N, T, hidden)."""
         self.check(signal)
         instants: Tensor = self.instants(signal.transpose(1, 2).flatten(0, 1))
-        return instants.unflatten(0, (len(signal), -1))
+        return instants.unflatten(0, (signal.shape[0], -1))
 
     def context(self, sequence: Tensor) -> Tensor:
         """(N, L, hidden) of `sequence` -> (N, L, hidden), each step from itself and those before it."""
