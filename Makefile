@@ -10,10 +10,10 @@ ARGS   ?=
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench tables board test lint format clean
+.PHONY: help setup bench tables board submissions test lint format clean
 
 help:            ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
@@ -37,6 +37,10 @@ tables: $(DONE)  ## rewrite tables, figures and the board from the store; trains
 
 board: $(DONE)   ## put results/board.html together from every board.json below results/; ARGS='--picture FILE.png'
 	$(BIN)/leadboard board $(ARGS)
+
+submissions: $(DONE) ## check every submission below results/submissions, as CI does
+	mkdir -p results/submissions
+	$(BIN)/leadboard verify --submission results/submissions $(ARGS)
 
 test: $(DEV)     ## run the tests
 	$(BIN)/python -m pytest

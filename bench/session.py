@@ -20,7 +20,7 @@ from bench.run.own_corpus import own_corpora, uses_of
 from bench.run.perf import Rate, cell_overhead, describe_machine, fit_rates
 from bench.run.perf_groups import GroupingTime, grouping_times
 from bench.run.plan import Plan, make_plan
-from bench.run.registry import Registry
+from bench.run.registry import Found, Registry
 from bench.run.status import Status
 from bench.run.store import Store, StoreError
 from bench.run.suite import (
@@ -133,10 +133,16 @@ class Session:
                 input=own_input(found.strategy, suite),
             )
             for found in self.registry.found.values()
-            if found.source is not None and name == "board"
+            if name == "board" and (found.source is not None or self._only_a_file(found, files, suite))
         )
         entries = tuple(e for e in suite.entries if e.label not in {x.label for x in extra})
         return suite.model_copy(update={"entries": entries + extra, "corpora": self._corpora(suite, name)})
+
+    @staticmethod
+    def _only_a_file(found: Found, files: tuple[Path, ...], suite: Suite) -> bool:
+        """Is it a file of the project that the user names, and no suite has a line of it yet?"""
+        asked = found.path.resolve() in {path.resolve() for path in files}
+        return asked and found.strategy.name not in {entry.strategy for entry in suite.entries}
 
     def _corpora(self, suite: Suite, name: str) -> tuple[CorpusUse, ...]:
         """The corpora asked for, in place of the suite's, with those of its sources that are among them.

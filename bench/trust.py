@@ -17,7 +17,6 @@ from bench.run.corpora import Report
 from bench.run.errors import UserError
 from bench.run.integrity import Unsound, read_plain
 from bench.run.merge import Merged, merge
-from bench.run.own_corpus import own_corpora
 from bench.run.plan import Plan
 from bench.run.planned import Row
 from bench.run.provenance import process_facts
@@ -47,7 +46,7 @@ def submit(
         What the submission says of itself, and the bytes that it has.
     """
     session = Session(_with_row(options, row), progress)
-    _refuse_what_others_lack(session.options)
+    _refuse_what_others_lack(session)
     session.suites = _suites_with(session, row)
     plan = session.plan()
     planned = submission.rows_of(plan, [row])
@@ -99,10 +98,15 @@ def _with_row(options: Options, row: str) -> Options:
     return dataclasses.replace(options, strategies=(*files, row))
 
 
-def _refuse_what_others_lack(options: Options) -> None:
+def _refuse_what_others_lack(session: Session) -> None:
     """Corpora and suites of one's own: nobody else could check what is sent."""
-    own = [*own_corpora((*options.corpora, *options.pretrain_on))]
-    own += [name for name in options.suites if name.endswith((".yaml", ".yml"))]
+    outside = [str(found.path) for found in session.registry.found.values() if found.source is not None]
+    if outside:
+        raise UserError(
+            f"{outside[0]} lies outside the project: move it to strategies/, add its line to bench/suites/board.yaml,"
+            " and run again"
+        )
+    own = [*session.own, *(name for name in session.options.suites if name.endswith((".yaml", ".yml")))]
     if own:
         raise UserError(f"nobody else has {own[0]}; what is sent is of what `leadboard list` names")
 
@@ -169,6 +173,8 @@ def submissions_in(places: Sequence[Path]) -> list[Path]:
     """The submissions among some folders: each of them, or, where it holds none itself, what lies in it."""
     found: list[Path] = []
     for place in places:
+        if not place.exists() and not place.is_symlink():
+            raise UserError(f"no folder {place}")
         if place.is_symlink() or (place / SUBMISSION).exists() or not place.is_dir():
             found += [place] if place.is_symlink() or place.exists() else []
             continue

@@ -9,7 +9,7 @@ import click
 from bench.cli.common import FOLDER, friendly, plan_options
 from bench.cli.group import main
 from bench.progress import Narrator
-from bench.run.verify import Verified, summary
+from bench.run.verify import Finding, Verified, summary
 from bench.session import Options
 
 _CELLS = 8
@@ -38,7 +38,7 @@ def submit(row: str, output: Path | None, partial: bool, **options: Any) -> None
     click.echo(f"wrote {folder}: {part}, {size / 1000:,.0f} kB")
     files = " ".join(file.path for file in said.strategies)
     click.echo(f"next: leadboard verify --submission {folder}")
-    click.echo(f"then: git add {files} {folder}, commit, open a pull request")
+    click.echo(f"then: git add {files} bench/suites {folder}, commit, open a pull request")
 
 
 @main.command(name="verify")
@@ -80,7 +80,7 @@ def verify(
 
 def say_cell(one: Verified) -> None:
     """A line about a cell that was looked at."""
-    mark = "ok  " if one.sound else "FAIL"
+    mark = "-   " if one.outcome is Finding.UNCHECKED else "ok  " if one.sound else "FAIL"
     click.echo(
         f"{mark} {one.stage} {one.key[:12]} ({one.label}): {one.outcome}{'; ' * bool(one.detail)}{one.detail}"
     )

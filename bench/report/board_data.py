@@ -17,7 +17,7 @@ from bench.report.canvas import Figure
 from bench.report.facts import facts, notice
 from bench.report.frame import COST_COLUMNS, HEADLINE
 from bench.report.overall import Overall
-from bench.report.savings import Saving, label_savings, savings_text
+from bench.report.savings import Saving, label_savings, savings_short, savings_text
 from bench.report.sections import Section
 from bench.report.summary import Entry, Score, Summary, names
 from bench.report.table import Table
@@ -141,6 +141,7 @@ def _row(
         "cost": {name: entry.cost.get(name) for name in COST_COLUMNS},
         "flags": _flags(summary, entry, fits),
         "savings": savings_text(saving) if saving else None,
+        "savings_short": savings_short(saving) if saving else None,
         "scores": [
             _score(summary, entry, fraction, score, standing.get(fraction))
             for fraction in summary.fractions

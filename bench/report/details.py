@@ -37,7 +37,8 @@ def cost(summary: AnySummary, suite: Suite) -> Table:
     other = f" ({'; '.join(own)})" if own else ""
     what = f"Cost of a fit at {words.percent(summary.headline)} labels{other}, mean over seeds."
     more = (
-        "The fits that a row starts from are included (peak memory: the most that one of them held); a row whose"
+        "The fits that a row starts from are included (peak memory: the most that one of them held beyond"
+        " what its process held before); a row whose"
         " embedding uses no encoder has no parameters. FLOPs: of convolutions, matrix products and recurrent layers,"
         " forward and backward, of all training steps."
     )

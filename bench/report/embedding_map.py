@@ -152,7 +152,7 @@ def _shown(plan: Plan, summary: Summary, suite: Suite, runs: Mapping[Key, Run]) 
 def _run(plan: Plan, summary: Summary, entry: Entry, places: Places) -> Run | None:
     """An entry's first seed at the headline fraction, where its embeddings were asked for."""
     rows = summary.rows[summary.rows["key"].isin(entry.keys)]
-    if entry.source or rows.empty:
+    if rows.empty:
         return None
     row = rows.sort_values("seed_index", kind="stable").iloc[0]
     cell = _scores(plan, row["key"])

@@ -14,9 +14,14 @@ _OF_MORE = "each where the leads trained on have it as a part"
 
 
 def notice(suite: Suite, simulated: bool) -> str:
-    """What a reader must know first of simulated numbers; nothing of real ones."""
-    if not simulated:
+    """What a reader must know first: that numbers are simulated, or of fits too short to tell strategies apart."""
+    if not simulated and suite.scale == "paper":
         return ""
+    if not simulated:
+        return (
+            f"Scale {suite.scale}: a fit takes {suite.budget.steps:,} steps of {suite.budget.batch}. It shows that the"
+            " suite runs, not which strategy is best."
+        )
     named = sorted({CORPORA.get(name, name) for name in _published_on(suite)})
     published = f"; the published ones were, on {', '.join(named)}" if named else ""
     return (

@@ -166,7 +166,7 @@ def _cost(store: Store, key: str) -> dict[str, Any]:
             took.get("fit_seconds", took["seconds"]) for _, took in told
         ),  # the loop's own, if measured
         **{name: sum(fit[name] for fit, _ in told) for name in ("steps", "views", "lead_samples", "flops")},
-        "peak_memory_mib": float(np.fmax.reduce([_number(took["peak_memory_mib"]) for _, took in told])),
+        "peak_memory_mib": float(np.fmax.reduce([_own_memory(took) for _, took in told])),
         "parameters": told[0][0]["parameters"]["encoder"],
     }
 
@@ -182,9 +182,10 @@ def _lineage(store: Store, key: str) -> list[str]:
     return found
 
 
-def _number(value: float | None) -> float:
-    """NaN for what was not measured."""
-    return float("nan") if value is None else value
+def _own_memory(took: Mapping[str, Any]) -> float:
+    """MiB at most beyond what the process held before (torch, corpora of other cells); NaN: not measured."""
+    peak, before = took["peak_memory_mib"], took.get("memory_at_start_mib", 0.0)
+    return float("nan") if peak is None or before is None else max(0.0, peak - before)
 
 
 def _fits(store: Store, fit: dict[str, Any]) -> Iterator[str]:

@@ -250,7 +250,8 @@ def _explained(
         " labels: over the blocks, among strategies that have them all; brackets: mean over blocks of the rank"
         f" intervals over test patients, with these seeds.{better * bool(bases)} A row that lacks a block, or"
         f" a seed of one, has no average, but the number of its blocks.{_left_out(overall, blocks)} Bold: best,"
-        " underlined: second strategy. Paid for: what training reads beside the signal; the probe's labels are not counted."
+        " underlined: second strategy. Paid for: what training reads beside the signal; the probe's labels are not"
+        " counted."
     )
 
 

@@ -18,7 +18,17 @@ _EVALUATION = [
     "fraction", "seed_index", "grouping", "noise", "crossed",
 ]  # fmt: skip
 
-_LISTED = ("commit", "modified", "python", "cpu", "cpu_capability", "accelerator", "device", "threads")
+_LISTED = (
+    "commit",
+    "modified",
+    "source_hash",
+    "python",
+    "cpu",
+    "cpu_capability",
+    "accelerator",
+    "device",
+    "threads",
+)
 
 
 def provenance(plan: Plan, store: Store, frame: pd.DataFrame, resamples: int) -> dict[str, Any]:

@@ -196,6 +196,11 @@ def savings_text(saving: Saving) -> str:
     )
 
 
+def savings_short(saving: Saving) -> str:
+    """The share of the labels alone: '23 %', or 'not reached'."""
+    return "not reached" if saving.reached is None else _bound(saving.reached, saving.least)
+
+
 def savings_table(
     summary: Summary, suite: Suite, resamples: int, records: Mapping[float, int] | None = None
 ) -> Table | None:

@@ -146,6 +146,7 @@ class RowInfo(_Part):
     cost: dict[str, Number] = {}
     flags: list[str] = []
     savings: str | None = None
+    savings_short: str | None = None
     scores: list[ScoreInfo] = []
     missing: list[MissingInfo] = []
     runs: list[RunInfo] = []

@@ -285,10 +285,10 @@ def _place(row: Any) -> tuple[float, str, int]:
 
 
 def mean_cost(rows: Sequence[Any]) -> dict[str, float]:
-    """Mean over seeds; a row whose embedding does not use the encoder has no encoder parameters."""
+    """Mean over seeds; a row whose embedding does not use the encoder has no parameters of it, and no FLOPs counted."""
     cost = {name: _mean([float(getattr(row, name)) for row in rows]) for name in COST_COLUMNS}
     used = all(row.uses_encoder for row in rows)
-    return cost if used else cost | {"parameters": float("nan")}
+    return cost if used else cost | dict.fromkeys(("parameters", "flops"), float("nan"))
 
 
 def _mean(values: Sequence[float]) -> float:

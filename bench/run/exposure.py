@@ -57,6 +57,13 @@ doi 10.1088/1361-6579/abc960; Zheng et al. 2022, doi 10.13026/wgex-er52; Ribeiro
 doi 10.5281/zenodo.4916206); any other is one by itself."""
 
 
+_KNOWN = frozenset(_HOLDS).union(*_HOLDS.values()) | {"ptbxl", "chapman", "cpsc", "mimicivecg"}
+"""Names that mean a corpus."""
+
+_SHORT = frozenset({"ptb", "code"})
+"""Too short to mean one within another name."""
+
+
 @dataclass(frozen=True)
 class Exposure:
     """What the checkpoints that a row rests on have seen.
@@ -110,6 +117,8 @@ def seen(kind: type[FromCheckpoint], corpus: str, split: SplitSpec) -> Mark:
     'train' only where it says so of this very corpus, the split is the official one, and nothing else that it has seen
     holds any of the corpus.
     """
+    for name in kind.trained_on:
+        _assert_spelled(name)
     if not kind.trained_on:
         return "none"
     mine = _databases(corpus)
@@ -118,6 +127,21 @@ def seen(kind: type[FromCheckpoint], corpus: str, split: SplitSpec) -> Mark:
         return "other"
     own = all(_name(name) == _name(corpus) and name in kind.trained_on_parts for name in holding)
     return "train" if own and split.kind == "official" else "all"
+
+
+def _assert_spelled(name: str) -> None:
+    """Refuse a name that holds a known corpus's and is another: 'ptbxl_train' would be taken for one never heard of.
+
+    Raises:
+        SuiteError: the message says what to write.
+    """
+    plain, known = _plain(name), _KNOWN | frozenset(_ALIASES)
+    held = max((one for one in known - _SHORT if one in plain), key=len, default="")
+    if held and plain not in known:
+        raise SuiteError(
+            f"trained_on {name!r}: write {_ALIASES.get(held, held)!r}, if that is the corpus (which part of it was seen"
+            " goes to trained_on_parts)"
+        )
 
 
 def assert_input(entry: Entry, kind: type[Strategy], spec: InputSpec) -> None:

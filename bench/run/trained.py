@@ -5,24 +5,19 @@ that trained them. What the cell does not say, the millivolts by which 'zscore-g
 the training corpus, prepared, that is still at hand.
 """
 
-import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from bench.data.condition import FILTER_ORDER
 from bench.data.corpus import CorpusError, PreparedCorpus
 from bench.data.leads import LEAD_SETS
-from bench.data.splits import make_split
-from bench.evaluate.embed import corpus_signals
 from bench.run.cell import FitCell
 from bench.run.errors import UserError
-from bench.run.ground import rows_hash
 from bench.run.provenance import process_facts
 from bench.run.registry import Source, encoders
 from bench.run.store import Store
@@ -258,7 +253,7 @@ def load_trained(
         key,
         strategy,
         cell,
-        _global_scaling(cell, described, corpora or {}, called),
+        tuple(described["global_scaling"]) if "global_scaling" in described else None,
         tuple(_facts(fingerprint, corpora or {}) for fingerprint in dict.fromkeys(_ancestry(described))),
         provenance,
         place,
@@ -276,39 +271,3 @@ def _facts(fingerprint: str, corpora: Mapping[str, PreparedCorpus]) -> dict[str,
     names = ("name", "title", "licence", "citation", "simulated")
     known = {name: getattr(corpora[fingerprint], name) for name in names} if fingerprint in corpora else {}
     return {"fingerprint": fingerprint, **known}
-
-
-def _global_scaling(
-    cell: FitCell, described: Mapping[str, Any], corpora: Mapping[str, PreparedCorpus], called: str
-) -> tuple[float, float] | None:
-    """Millivolts taken off and divided by, where all records are scaled alike."""
-    if cell.input.scaling != "zscore-global":
-        return None
-    if "global_scaling" in described:
-        shift, width = described["global_scaling"]
-        return float(shift), float(width)
-    if cell.corpus not in corpora:
-        raise UserError(
-            f"{called} scales by its training part, whose corpus {cell.corpus[:8]} is not among the prepared ones;"
-            " prepare it again with the run that trained it, or name its folder with --cache"
-        )
-    corpus = corpora[cell.corpus]
-    signals = corpus_signals(
-        corpus, cell.input, cell.lead_set, _scaled_by(cell, corpus, called), torch.device("cpu")
-    )
-    return float(signals.shift[0, 0]), float(signals.scale[0, 0])
-
-
-def _scaled_by(cell: FitCell, corpus: PreparedCorpus, called: str) -> np.ndarray:
-    """Rows of the training part: the split is made again, by whichever task gives the fit's own."""
-    if cell.trained_on not in ("", rows_hash(corpus.records, np.arange(len(corpus.records)))):
-        raise UserError(
-            f"{called} scales by a training part that was cleared of another corpus's patients, and its fit does not"
-            " say by how much; train it again"
-        )
-    for task in [cell.task] if cell.task else corpus.tasks:
-        with contextlib.suppress(CorpusError):  # of another task this split may have an empty part
-            split = make_split(corpus.records, corpus.targets(task), cell.split)
-            if split.fingerprint == cell.split_fingerprint:
-                return split.pretrain
-    raise UserError(f"{called} scales by a training part that {corpus.name} no longer has; train it again")

@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from bench.report.rescore import claims, claims_csv
+from bench.run import suite
 from bench.run.store import Store
 from bench.session import Options, Session
 from bench.trust import ASKED
@@ -293,6 +295,9 @@ def test_mistakes_are_one_line(home, tmp_path):
     )
     output = leadboard("submit", "mine", "board", *options, "-o", tmp_path / "my results", code=1)
     assert "name of the submission: String should match" in output
+    shutil.copy(Path(suite.__file__).parents[1] / "suites" / "board.yaml", tmp_path / "own.yaml")
+    output = leadboard("submit", "simclr", tmp_path / "own.yaml", *SMALL, *mine(folder)[2:], code=1)
+    assert f"nobody else has {tmp_path / 'own.yaml'}" in output
     output = leadboard("verify", "--submission", tmp_path, "--records", 90, code=2)
     assert "a submission says its own records" in output
 

@@ -14,13 +14,15 @@ from bench.report.embedding_map import coloured, embedding_maps, principal
 from bench.report.frame import build_frame
 from bench.report.summary import summarise
 from bench.report.views import MetricViews
-from bench.run.cell import EmbedCell
+from bench.run.cell import EmbedCell, EncoderSpec
+from bench.run.suite import Entry
 from bench.run.work import Job
 from bench.train.budget import InputSpec
 from tests.report.group_cells import add_group
 from tests.report.hand_made import TASK, make_bench
 
 RESAMPLES = 20
+ENTRIES = tuple(Entry(strategy=name, label=name) for name in ("other", "drawn", "good"))
 
 
 @pytest.fixture
@@ -45,7 +47,7 @@ def add(bench, label, noise, seed=0, embed=True, steps=100, cell=None, **changes
     own = EmbedCell(**{**given, "parents": {"fit": row.fit_key}, **(cell or {})})
     bench.plan.jobs[own.key()] = Job(own, bench.corpus.folder, bench.parts(TASK))
     if embed:
-        commit(bench, own.key(), embeddings(bench, label))
+        commit(bench, own.key(), embeddings(bench, f"{label}{seed or ''}"))
     return own.key()
 
 
@@ -206,12 +208,24 @@ def test_controls_without_embeddings_are_left_out(tmp_path, drawn, away):
     bench = make_bench(tmp_path, 100, label_fractions=(1.0,))
     add(bench, "good", 0.5)
     add(bench, "scratch", 1.0, embed="scratch" not in away, origin="baseline", readout="classifier")
-    add(bench, "drawn", 4.0, steps=0, embed="drawn" not in away, origin="baseline")
+    add(bench, "raw", 4.0, steps=0, origin="baseline", uses_encoder=False)  # embeds without an encoder
     add(bench, "trained", 4.0, steps=5, origin="baseline")  # a probe on a trained control is neither
-    add(bench, "raw", 4.0, steps=0, origin="baseline", uses_encoder=False)
+    add(bench, "drawn", 4.0, steps=0, embed="drawn" not in away, origin="baseline")
+    bench.add("waiting")
     maps(bench)
     left = [name.capitalize() for name in ("good", "scratch", "drawn") if name not in away]
     assert [title.partition("\n")[0] for title in titles(drawn[0])] == left
+
+
+def test_of_several_encoders_as_drawn_that_of_the_best_is_shown(tmp_path, drawn):
+    bench = make_bench(tmp_path, 100, label_fractions=(1.0,))
+    encoders = {"other": EncoderSpec(name="net_s")}
+    bench.plan.suites[0] = bench.plan.suites[0].model_copy(update={"encoders": encoders, "entries": ENTRIES})
+    for label in ("other", "drawn"):
+        add(bench, label, 4.0, steps=0, origin="baseline")
+    add(bench, "good", 0.5)
+    (figure,), _ = maps(bench)
+    assert "an encoder as it was drawn: Drawn." in figure.caption
 
 
 def test_without_embeddings_a_line_says_so(tmp_path):

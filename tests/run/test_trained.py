@@ -10,7 +10,6 @@ import torch
 from bench.data.leads import LEADS, lead_set
 from bench.run.errors import UserError
 from bench.run.execute import InlineExecutor, execute
-from bench.run.ground import rows_hash
 from bench.run.registry import Registry, Source
 from bench.run.store import Store
 from bench.run.trained import (
@@ -218,33 +217,8 @@ def test_global_scaling_is_that_of_the_training_part(made, corpora, tiny):
         place = int(tiny.corpus.records["offset"][row])
         pieces.append(tiny.corpus.signals[place : place + 200, leads].astype(float).ravel() / 1000)
     values = np.concatenate(pieces)
-    shift, width = load_trained(store, fits[0], sources, corpora).global_scaling
+    shift, width = load_trained(store, fits[0], sources).global_scaling
     assert shift == pytest.approx(values.mean(), abs=1e-6) and width == pytest.approx(values.std(), rel=1e-5)
-
-
-def test_global_scaling_is_in_the_fit_or_found_or_refused(made, corpora, tiny, tmp_path):
-    store, _, fits, sources = made
-    with pytest.raises(UserError, match=r"corpus \w{8} is not among the prepared ones"):
-        load_trained(store, fits[0], sources)
-    told = Store(tmp_path)
-    files = dict(store.load(fits[0]))
-    fact = store.read_json(fits[0], "fit.json") | {"global_scaling": [0.25, 2.0]}
-    told.commit("1" * 64, files | {"fit.json": json.dumps(fact).encode()})
-    assert load_trained(told, "1" * 64, sources).global_scaling == (0.25, 2.0)
-    everything = np.arange(len(tiny.corpus.records))
-    ids = {
-        "2" * 64: rows_hash(tiny.corpus.records, everything),
-        "3" * 64: rows_hash(tiny.corpus.records, everything[1:]),
-    }
-    for key, trained_on in ids.items():
-        copied(told, store, fits[0], key, trained_on=trained_on)
-    home = load_trained(store, fits[0], sources, corpora).global_scaling
-    assert load_trained(told, "2" * 64, sources, corpora).global_scaling == home
-    with pytest.raises(UserError, match="cleared of another corpus's patients"):
-        load_trained(told, "3" * 64, sources, corpora)
-    copied(told, store, fits[0], "4" * 64, split_fingerprint="gone")
-    with pytest.raises(UserError, match=r"a training part that tiny-sim no longer has"):
-        load_trained(told, "4" * 64, sources, corpora)
 
 
 def test_other_code_is_refused(made, corpora, tiny):

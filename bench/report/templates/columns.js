@@ -16,7 +16,7 @@ function columns() {
     costColumn("seconds", "Time", "device, a fit", seconds),
     costColumn("flops", "FLOPs", "a fit", size),
     ...(alone ? [costColumn("parameters", "Parameters", "", size), costColumn("peak_memory_mib", "Memory", "peak", memory)] : []),
-    ...(alone && board.data.rows.some((row) => row.savings) ? [savingsColumn()] : []),
+    ...(alone && board.data.rows.some((row) => row.savings_short) ? [savingsColumn()] : []),
     flagsColumn(),
   ];
 }
@@ -148,7 +148,9 @@ function bar(cell, mean, low, high, [least, most]) {
   cell.classList.add("bar");
   put("--wide", wide);
   put("--at", wide < 1 ? share(low) / (1 - wide) : 0);
-  put("--dot-at", known(mean) ? share(mean) : share(low));
+  const middle = share(known(mean) ? mean : low);
+  put("--dot-at", middle);
+  cell.style.setProperty("--dot-off", `${((middle - 0.5) * 0.5).toFixed(3)}em`);
 }
 
 /* What tells a setting from others of the same corpus and task; of those alike in all of it, the protocol does. */
@@ -203,7 +205,7 @@ function costColumn(name, title, sub, text) {
 }
 
 function savingsColumn() {
-  const value = (line) => line.own.get(board.settings[0])?.savings || null;
+  const value = (line) => line.own.get(board.settings[0])?.savings_short || null;
   const fill = (cell, line) => cell.append(value(line) || DASH);
   return { id: "savings", kind: "text", head: "Label savings", sub: [], first: 1, value, fill };
 }

@@ -58,6 +58,8 @@ function card(at) {
   if (!ranked.length) return null;
   const [[first, score]] = ranked;
   const tied = ranked.filter(([line, one]) => one.tie === 0 && line !== first).map(([line]) => line.name);
+  const above = board.lines.map((line) => [line, scoreAt(line, at)])
+    .filter(([line, one]) => line.origin === "baseline" && one && one.mean > score.mean).sort((a, b) => b[1].mean - a[1].mean);
   const free = first.paid.length ? ranked.find(([line]) => !line.paid.length) : undefined;
   const alike = tied.length > 3 ? `${tied.slice(0, 2).join(", ")} and ${tied.length - 2} more` : tied.join(", ");
   return h("article", { class: "card" },
@@ -65,6 +67,7 @@ function card(at) {
     h("p", { class: "who" }, h("span", { class: "big" }, points(score.mean)), h("span", null, h("b", null, first.name), h("small", null, span(score.low, score.high)))),
     h("p", { class: "paid" }, "paid for ", chips(first.paid)),
     h("p", { class: "soft" }, tied.length ? `† Not separable from it: ${alike}.` : ranked.length > 1 ? "Separable from every other strategy." : "The only ranked strategy."),
+    above.length ? h("p", { class: "soft" }, `Above it, not ranked: ${above.map(([line, one]) => `${line.name} ${points(one.mean)}`).join(", ")}.`) : null,
     free ? h("p", { class: "soft" }, `Best that paid for nothing: ${free[0].name}, ${points(free[1].mean)} (rank ${free[1].rank}).`) : null);
 }
 
@@ -77,7 +80,7 @@ function described() {
   const drawn_ = resamples ? ` (${grouped(resamples)} bootstrap resamples)` : "";
   const key = `${metric} of the test part ×100, mean over seeds; small and as a bar: 95 % interval over test patients${drawn_}. Before it rank and tie group.`;
   const marks = [h("b", null, "best"), ", ", h("u", null, "second"), ", ", h("sup", { class: "dagger" }, "†"),
-    " not separable from the best (paired bootstrap, Holm-corrected), ", h("sup", null, "*"), " has a note. Only strategies are ranked. A name opens its runs."];
+    " not separable from the best (paired bootstrap, Holm-corrected, and a gap beyond the largest that any two rows reach by chance), ", h("sup", null, "*"), " has a note. Only strategies are ranked. Intervals hold for these trained encoders: seed-to-seed differences are not in them. Paid for: what training reads beside the signal. A name opens its runs."];
   const about = board.settings.map((at) => {
     const s = board.data.settings[at];
     const classes = known(s.kept) && s.kept < s.total ? `, ${s.kept} of ${s.total} classes` : "";

@@ -4,8 +4,8 @@ const suites = JSON.parse(atob($("index").textContent));
 
 async function route() {
   if (location.hash && location.hash === address()) return;
-  if (location.hash && !location.hash.includes("/") && view.place) return;
   const told = readAddress(location.hash);
+  if (location.hash && view.place && !suites.some((one) => one.place === told.place)) return;
   const chosen = suites.find((one) => one.place === told.place) || suites[0];
   if (!chosen) return;
   const again = chosen.place === view.place;
