@@ -120,6 +120,8 @@ def section(plan: Plan, suite: Suite, shown: Shown, name: str, views: ChallengeV
     ]
     if shown.scores is None:
         everywhere.insert(0, cost(shown.any, here))
+        found = health_table(shown.any, here, views.store)
+        everywhere += [found] if found else []
     tables = tuple(full), (*folded, *everywhere)
     return Section(name, shown.setting.simulated, titles(shown.any.entries), *tables)
 

@@ -128,9 +128,12 @@ def reached_cells(plan: Plan, only: frozenset[str] | None = None) -> set[str]:
 
 
 def needed_cells(plan: Plan, store: Store, only: frozenset[str] | None = None) -> set[str]:
-    """Keys to run: what the rows rest on and the store lacks, and unfinished ancestors of those."""
+    """Keys to run: what the rows rest on and the store lacks, and unfinished ancestors of those.
+
+    A fit that was made elsewhere and is described here is not made again only to be described.
+    """
     rows = [row for row in plan.rows if row.key and (only is None or row.label in only)]
-    wanted = [key for row in rows for key in (row.key, row.fit_key)]
+    wanted = [row.key for row in rows] + [row.fit_key for row in rows if not store.describes(row.fit_key)]
     needed: set[str] = set()
     while wanted:
         key = wanted.pop()

@@ -11,6 +11,7 @@ from bench.run.execute import InlineExecutor, execute, needed_cells
 from bench.run.plan import Plan
 from bench.run.registry import Registry
 from bench.run.status import Status
+from bench.run.store import Store
 from bench.run.work import run_job
 
 RESULTS = (
@@ -184,3 +185,13 @@ def test_ray_carries_failures_and_outside_strategies(tiny, tmp_path):
     plan = tiny.plan(Registry((tiny.file,)), entries=["thief", "untrained"], seeds=1, label_fractions=[1.0])
     progress = execute(plan, store, lambda: RayExecutor(cpus=1))
     assert progress.count(Status.DONE) == 3 and progress.count(Status.FAILED, Status.BLOCKED) == 3
+
+
+def test_a_fit_described_here_is_not_made_again_for_its_description(tiny, tmp_path):
+    plan, store = tiny.plan(entries=["noise"], seeds=1, label_fractions=[1.0]), Store(tmp_path / "store")
+    (row,) = plan.rows
+    assert row.fit_key in needed_cells(plan, store)
+    store.commit(row.key, {"scores.parquet": b"x"})
+    assert needed_cells(plan, store) == {row.fit_key}
+    store.note(row.fit_key, {"fit.json": b"{}"})
+    assert needed_cells(plan, store) == set()

@@ -116,6 +116,15 @@ def test_sweeping_leaves_another_drivers_work_alone(tmp_path):
     assert store.sweep() == 1 and not other.exists()
 
 
+def test_a_cell_is_stamped_when_it_is_placed(tmp_path):
+    store = Store(tmp_path)
+    assert store.stamp(KEY) == 0
+    store.note(KEY, {"fit.json": b"{}"})
+    noted = store.stamp(KEY)
+    store.commit(KEY, {"fit.json": b"{}"})
+    assert 0 < noted <= store.stamp(KEY)
+
+
 def test_a_note_can_be_read_but_is_no_finished_cell(tmp_path):
     store = Store(tmp_path)
     assert not store.describes(KEY)
