@@ -227,7 +227,13 @@ def _groups(found: Sequence[Found]) -> list[dict[str, Any]]:
     for simulated in (False, True):
         own = [one for one in found if one.content.suite.simulated == simulated]
         titles = (setting.title or setting.corpus for one in own for setting in one.content.settings)
-        told = (corpus.title for one in own for corpus in one.content.provenance.corpora)
+        told = (
+            corpus.title
+            for one in own
+            for corpus in one.content.provenance.corpora
+            if corpus.simulated
+            == simulated  # real ones may have been evaluated with encoders of simulated ones
+        )
         corpora = [title for title in dict.fromkeys((*titles, *told)) if title]
         if own:
             groups.append({"simulated": simulated, "corpora": corpora, "suites": [_told(one) for one in own]})
