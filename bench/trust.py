@@ -100,12 +100,6 @@ def _with_row(options: Options, row: str) -> Options:
 
 def _refuse_what_others_lack(session: Session) -> None:
     """Corpora and suites of one's own: nobody else could check what is sent."""
-    outside = [str(found.path) for found in session.registry.found.values() if found.source is not None]
-    if outside:
-        raise UserError(
-            f"{outside[0]} lies outside the project: move it to strategies/, add its line to bench/suites/board.yaml,"
-            " and run again"
-        )
     own = [*session.own, *(name for name in session.options.suites if name.endswith((".yaml", ".yml")))]
     if own:
         raise UserError(f"nobody else has {own[0]}; what is sent is of what `leadboard list` names")

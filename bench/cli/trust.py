@@ -36,6 +36,12 @@ def submit(row: str, output: Path | None, partial: bool, **options: Any) -> None
         said, size = pack(Options(**options), row, folder, partial, narrator.step)
     part = f"{said.cells} of {said.wanted} cells" if said.partial else f"{said.cells} cells"
     click.echo(f"wrote {folder}: {part}, {size / 1000:,.0f} kB")
+    for file in said.strategies:
+        if not file.path.startswith(("strategies/", "baselines/")):
+            click.echo(
+                f"note: {file.path} lies outside the project, where it has other keys than CI will plan: move it to"
+                " strategies/, add its line to bench/suites/board.yaml, and run and submit again"
+            )
     files = " ".join(file.path for file in said.strategies)
     click.echo(f"next: leadboard verify --submission {folder}")
     click.echo(f"then: git add {files} bench/suites {folder}, commit, open a pull request")
