@@ -176,9 +176,8 @@ def _lineage(store: Store, key: str) -> list[str]:
     found = [key]
     for one in found:
         if store.describes(one):
-            found += [
-                parent for parent in _fits(store, store.read_json(one, "fit.json")) if parent not in found
-            ]
+            parents = dict.fromkeys(_fits(store, store.read_json(one, "fit.json")))
+            found += [parent for parent in parents if parent not in found]
     return found
 
 

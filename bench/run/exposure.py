@@ -137,7 +137,7 @@ def _assert_spelled(name: str) -> None:
     """
     plain, known = _plain(name), _KNOWN | frozenset(_ALIASES)
     held = max((one for one in known - _SHORT if one in plain), key=len, default="")
-    if held and plain not in known:
+    if held and plain.removesuffix("sim") not in known:
         raise SuiteError(
             f"trained_on {name!r}: write {_ALIASES.get(held, held)!r}, if that is the corpus (which part of it was seen"
             " goes to trained_on_parts)"

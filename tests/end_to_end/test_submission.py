@@ -272,9 +272,7 @@ def test_a_strategy_that_is_not_in_the_pull_request_is_asked_for(home):
 
 def test_no_submissions_are_no_fault(tmp_path):
     assert leadboard("verify", "--submission", tmp_path) == f"no submissions in {tmp_path}\n"
-    assert (
-        leadboard("verify", "--submission", tmp_path / "gone") == f"no submissions in {tmp_path / 'gone'}\n"
-    )
+    assert "no folder" in leadboard("verify", "--submission", tmp_path / "gone", code=1)
     (tmp_path / "empty").mkdir()
     output = leadboard("verify", "--submission", tmp_path, code=1)
     assert "FAIL files: submission.json is missing" in output
