@@ -58,7 +58,7 @@ def test_a_submission_is_small_and_says_what_to_do_next(home):
     sent = folder / "sent" / "mine"
     size = sum(path.stat().st_size for path in sent.rglob("*") if path.is_file())
     assert f"wrote {sent}: 4 cells, {size / 1000:,.0f} kB" in output and 50_000 < size < 150_000
-    assert f"git add strategies/mine.py {sent}, commit, open a pull request" in output
+    assert f"git add strategies/mine.py bench/suites {sent}, commit, open a pull request" in output
     said = json.loads((sent / "submission.json").read_text())
     assert said["command"] == "leadboard run board --scale smoke --strategy mine --records 150"
     assert said["corpora"][0]["name"] == "chapman-sim@100" and said["corpora"][0]["simulated"] is True
