@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from bench.report.files import replace_file
 from bench.run.plan import Plan, Row
 from bench.run.store import Store
 from bench.run.suite import Suite
@@ -81,11 +82,8 @@ def fresh(store: Store, name: str, told: str, folder: Path) -> list[str] | None:
 
 def remember(store: Store, name: str, told: str, files: Mapping[str, str]) -> None:
     """Note what a report was made of, and the hashes of its files."""
-    path = _place(store, name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".partial")
-    aside.write_text(json.dumps({"report": told, "files": dict(files)}))
-    aside.replace(path)
+    told_as = json.dumps({"report": told, "files": dict(files)})
+    replace_file(_place(store, name), told_as.encode())
 
 
 def _kept(store: Store, name: str) -> dict[str, Any]:

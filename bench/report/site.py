@@ -8,13 +8,13 @@ is.
 import base64
 import hashlib
 import json
-import uuid
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.report.files import replace_file
 from bench.report.site_model import BoardFile, RowInfo, SiteError, read_board
 
 SOURCE, PAGE = "board.json", "board.html"
@@ -77,7 +77,7 @@ def write_site(results: Path) -> Path | None:
     if not found and not left_out:
         return None
     page = results / PAGE
-    _replace(page, site(found, left_out).encode("utf-8", errors="replace"))
+    replace_file(page, site(found, left_out).encode("utf-8", errors="replace"))
     return page
 
 
@@ -256,13 +256,3 @@ def _json(content: Any) -> bytes:
 def _digest(text: str) -> str:
     """As a content security policy names what may run."""
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        aside.write_bytes(content)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)

@@ -7,7 +7,6 @@ provenance, a folder a corpus with the tables. Real and simulated results never 
 import hashlib
 import json
 import re
-import uuid
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -22,6 +21,7 @@ from bench.report.challenge_views import ChallengeViews
 from bench.report.critical_difference import critical_difference_figure, without_critical_difference
 from bench.report.embedding_map import embedding_maps
 from bench.report.figures import label_efficiency, transfer_efficiency
+from bench.report.files import replace_file
 from bench.report.frame import build_crossed_frame, build_frame, build_noise_frame
 from bench.report.fresh import fresh, remember, report_hash
 from bench.report.frontier_figure import frontier_figure
@@ -131,9 +131,9 @@ def _write_suite(folder: Path, files: Iterator[tuple[str, bytes]]) -> dict[str, 
     for relative, content in files:
         if relative in own:
             raise ReportError(f"two tables or figures of {folder} would both be {relative}")
-        _replace(folder / relative, content)
+        replace_file(folder / relative, content)
         own[relative] = hashlib.sha256(content).hexdigest()
-    _replace(folder / _FILES, "".join(f"{name}\n" for name in sorted(own)).encode())
+    replace_file(folder / _FILES, "".join(f"{name}\n" for name in sorted(own)).encode())
     for relative in earlier - set(own):
         (folder / relative).unlink(missing_ok=True)
     return own
@@ -231,14 +231,3 @@ def folders(summaries: Sequence[HasSetting]) -> list[str]:
     corpora = [summary.setting.corpus for summary in summaries]
     plain_names = corpora if len(set(corpora)) == len(corpora) else names(summaries)
     return [re.sub(r"[^\w.-]+", "-", name).strip("-") for name in plain_names]
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        aside.write_bytes(content)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
